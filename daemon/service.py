@@ -226,7 +226,7 @@ def _open_deliveries(settings: Settings, resources: Resources, tables: Tables) -
     store, paths, now, backoff = resources.store, resources.paths, resources.now, settings.delivery_backoff
     places: dict[str, Place] = {
         "folder": Folders(settings.output_roots, paths, settings.output_owner),
-        originals.PLACE: Originals(StandingTerms(tables.folders)),
+        originals.PLACE: Originals(StandingTerms(tables.folders, now=now)),
         "bucket": Buckets(tables.buckets),
     }
     places["http"] = places["https"] = Receivers(
@@ -277,7 +277,7 @@ async def _open_rest(settings: Settings, resources: Resources, tables: Tables, t
         fetches=fetches,
         bucket_sources=bucket_sources,
         hooks=hooks,
-        replacements=Replacements(store, StandingTerms(tables.folders), now=now),
+        replacements=Replacements(store, StandingTerms(tables.folders, now=now), now=now),
         watcher=Watcher(resources, jobs, scheduler, deliveries, fetches, bucket_sources, tables.folders),
         control=Control(store, scheduler, paths, deliveries, fetches, prober, grace=grace, now=now),
         retries=Retries(store, scheduler, paths, quota, deliveries, now=now),

@@ -22,8 +22,9 @@ from msgspec.structs import replace
 from surroundings import need_mounts
 
 from daemon.config_tables import Folder, When, folders
+from daemon.delivery import rules
 from daemon.errors import StartupError
-from daemon.folders import checks, rules
+from daemon.folders import checks
 from daemon.folders.scan import Found
 from daemon.folders.watched import Watched
 from daemon.media.model import Media, VideoStream

@@ -10,17 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from conftest import Daemon, wait_until
+from msgspec.structs import replace
 from stored import add_job, claim, in_store
 from surroundings import thorough
 from test_delivery_folder import dies_at
 from test_folders import inbox, jobs, made, page, scans, shown, verdicts, watching
 
-from daemon.config_tables import Folder
+from daemon.config_tables import Folder, When
 from daemon.database.store import Transaction
 from daemon.delivery import disk_mark, no_replace
 from daemon.folders import fates
+from daemon.media.model import Media, VideoStream
 from daemon.paths import Paths
 from daemon.source_files import identity_of
 
@@ -29,6 +32,10 @@ __all__ = ["inbox"]
 Start = Callable[..., Daemon]
 
 CONTENT = os.urandom(1000)
+HEVC = Media(
+    format="matroska", duration_seconds=10.0, audio=(), subtitles=(),
+    video=VideoStream(index=0, codec="hevc", width=1280, height=720, coded_width=1280, coded_height=720),
+)  # fmt: skip
 
 
 def test_what_is_delivered_is_moved_and_what_is_not_stays(start_daemon: Start, inbox: Path, clip: Path) -> None:
@@ -94,7 +101,7 @@ def row(inbox: Path, fate: str) -> Any:
         "inode": found.st_ino,
         "modified": found.st_mtime_ns,
     }
-    return {"name": "film.mp4", "fate": fate, **known}
+    return {"name": "film.mp4", "fate": fate, "media": None, **known}
 
 
 def folder(inbox: Path, fate: Any = "move") -> Folder:
@@ -206,6 +213,23 @@ def test_an_inbox_that_is_away_is_waited_for(inbox: Path) -> None:
     inbox.rename(inbox.with_name("away"))
     with pytest.raises(FileNotFoundError):
         fates.carry_out(folder(inbox, "delete"), known)
+
+
+@pytest.mark.parametrize("fate", ["move", "delete"])
+def test_a_file_stays_that_its_folder_does_not_take_any_more(inbox: Path, fate: str) -> None:
+    """As where `exclude` is written after it was taken."""
+    for table, words in (
+        ({"exclude": ("film*",)}, "it stays, for `exclude` or `include` of its folder leave it out by now"),
+        ({"include": ("*.mkv",)}, "it stays, for `exclude` or `include` of its folder leave it out by now"),
+        ({"when": When(larger_than=1000)}, "it stays, for by now it is refused by a rule: it has 1000 bytes"),
+        ({"when": When(codec_not=("hevc",))}, "it stays, for by now it is refused by a rule: it is hevc already"),
+    ):
+        known = row(inbox, fate) | {"media": msgspec.json.encode(HEVC).decode()}
+        assert (fates.carry_out(replace(folder(inbox, fate), **table), known) or "").startswith(words)
+        assert left(inbox) == ["film.mp4"]
+    with pytest.raises(OSError, match="it waits until it is as old as"):
+        fates.carry_out(replace(folder(inbox, fate), when=When(older_than=3600)), known)
+    assert left(inbox) == ["film.mp4"]
 
 
 @pytest.mark.parametrize("fate", ["move", "delete"])

@@ -13,9 +13,9 @@ import pytest
 from msgspec.structs import replace
 from surroundings import thorough
 from test_delivery_folder import dies_at
-from test_originals import FILM, SMALLER, Journal, Scene, journal, originals, scene
+from test_originals import AGE, FILM, SMALLER, Journal, Scene, journal, originals, scene
 
-from daemon.config_tables import AnyFolder, Folder, Replace
+from daemon.config_tables import AnyFolder, Folder, Replace, When
 from daemon.database.store import Store
 from daemon.delivery import moved as moves
 from daemon.delivery.originals import Originals
@@ -23,6 +23,7 @@ from daemon.delivery.replacements import DAY, Replacements
 from daemon.delivery.returning import Return, Step, Swap, opened
 from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Conflict, Undelivered
+from daemon.media.model import Media, VideoStream
 from daemon.paths import Paths
 from daemon.proof.quality import Quality
 
@@ -31,7 +32,17 @@ __all__ = ["journal", "scene"]
 
 def standing(scene: Scene, days: float = 0.0) -> Folder:
     terms = Replace(trash=scene.trash, min_saving=0, min_vmaf=0, keep_original_days=days)
-    return Folder(name="library", path=scene.library, variations=(), replace=terms)
+    return Folder(name="library", path=scene.library, variations=(), recursive=True, replace=terms)
+
+
+def unwanted(scene: Scene) -> dict[str, Folder]:
+    """Today's tables, by why they do not take the film any more."""
+    asked = standing(scene)
+    return {
+        "`exclude`": replace(asked, exclude=("films/*",)),
+        "or `include`": replace(asked, include=("*.mp4",)),
+        "says `recursive`": replace(asked, recursive=False),
+    }
 
 
 def others(scene: Scene) -> dict[str, Originals]:
@@ -39,6 +50,8 @@ def others(scene: Scene) -> dict[str, Originals]:
     beside = replace(standing(scene), path=scene.library / "films")
     tables: dict[str, list[AnyFolder]] = {"no folder": [], "lies where": [beside]}
     tables["does not say"] = [replace(standing(scene), replace=None)]
+    tables |= {words: [table] for words, table in unwanted(scene).items()}
+    tables["it has 90000 bytes, not more"] = [replace(standing(scene), when=When(larger_than=len(FILM)))]
     places = {words: Originals(StandingTerms(folders)) for words, folders in tables.items()}
     places["more is asked"] = originals(scene.library.parent, min_vmaf=95)
     places["not smaller"] = originals(scene.library.parent, min_saving=0.9999)
@@ -65,6 +78,20 @@ def test_what_is_as_stricter_terms_want_it_takes_its_place(scene: Scene, journal
     stricter = originals(scene.library.parent, min_vmaf=95, min_saving=1 - len(SMALLER) / len(FILM) - 0.001)
     stricter.deliver(parcel, journal.course())
     assert scene.there == scene.replaced
+
+
+def test_what_rules_refuse_that_were_written_later_is_left(scene: Scene, journal: Journal) -> None:
+    """They ask what its file holds; what is too young by them waits."""
+    video = VideoStream(index=0, codec="hevc", width=1280, height=720, coded_width=1280, coded_height=720)
+    held = Media(format="matroska", duration_seconds=10.0, video=video, audio=(), subtitles=())
+    for asked, words in (
+        (When(codec_not=("hevc",)), "refused by a rule: it is hevc already"),
+        (When(older_than=10 * 365 * DAY), "it waits until it is as old as `older_than` of its folder asks"),
+    ):
+        place = Originals(StandingTerms([replace(standing(scene), when=asked)], now=lambda: AGE / 1e9 + DAY))
+        with pytest.raises(Undelivered, match=words) as refused:
+            place.deliver(replace(scene.parcel(), media=held), journal.course())
+        assert (refused.value.final, scene.there) == (asked.older_than == 0, scene.untouched)
 
 
 # The trash
@@ -117,6 +144,14 @@ def test_an_original_goes_once_it_was_kept_for_its_time(scene: Scene, journal: J
 def test_the_trash_of_a_folder_that_is_not_there_any_more_is_left(scene: Scene, journal: Journal) -> None:
     replaced(scene, journal, [])
     assert len(list(scene.trash.iterdir())) == 1
+
+
+def test_the_trash_of_what_its_folder_does_not_take_any_more_is_left_and_told(scene: Scene, tmp_path: Path) -> None:
+    for words, table in unwanted(scene).items():
+        scene.renew()
+        shutil.rmtree(tmp_path / "state", ignore_errors=True)
+        said = replaced(scene, Journal(tmp_path / "journal"), [table], times=2)
+        assert (words in said, "stays in the trash" in said, len(list(scene.trash.iterdir()))) == (True, True, 1)
 
 
 def test_what_is_to_be_kept_longer_by_now_is(scene: Scene, journal: Journal) -> None:

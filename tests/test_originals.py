@@ -88,7 +88,8 @@ class Scene(NamedTuple):
 def originals(tmp_path: Path, **terms: Any) -> Originals:
     """The place, where the library's files are replaced on the mildest terms."""
     asked = Replace(**{"trash": tmp_path / "trash", "min_saving": 0, "min_vmaf": 0, **terms})
-    return Originals(StandingTerms([Folder(name="library", path=tmp_path / "library", variations=(), replace=asked)]))
+    table = Folder(name="library", path=tmp_path / "library", variations=(), recursive=True, replace=asked)
+    return Originals(StandingTerms([table]))
 
 
 @pytest.fixture(params=["film.mkv", thorough("film.avi")])

@@ -1373,9 +1373,11 @@ WHERE source = :source AND status = 'queued'
 -- name: keep_source
 UPDATE watched_files SET fate = NULL, said = :said WHERE job = :job AND fate IS NOT NULL
 
--- Files of a folder of which all is delivered, and that are to go.
+-- Files of a folder of which all is delivered, and that are to go; with what they hold, where their jobs still tell.
 -- name: files_to_go
-SELECT * FROM watched_files WHERE folder = :folder AND fate IS NOT NULL AND finished = 1
+SELECT *, (
+    SELECT sources.media FROM jobs JOIN sources ON sources.job = jobs.seq WHERE jobs.id = watched_files.job LIMIT 1
+) AS media FROM watched_files WHERE folder = :folder AND fate IS NOT NULL AND finished = 1
 
 -- Keeps what became of one of them, or why it stays.
 -- name: record_gone
@@ -1439,7 +1441,7 @@ WHERE folder = :folder AND step = 'done' AND keep_until < replaced_at + :keep
 
 -- Says of a file that was replaced why its original is kept.
 -- name: tell_of_original
-UPDATE watched_files SET said = :said WHERE job = :job AND outcome = 'replaced'
+UPDATE watched_files SET said = :said WHERE job = :job AND outcome = 'replaced' AND said IS NOT :said
 
 -- Whether an original is kept.
 -- name: kept_original

@@ -54,8 +54,11 @@ class Originals:
         return f"{parcel.destination.place}/{parcel.destination.below}/{parcel.name}"
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
-        if words := self._terms.refusal(wish_of(parcel.destination), parcel.bytes, parcel.quality):
+        wish = wish_of(parcel.destination)
+        if words := self._terms.refusal(wish, parcel.bytes, parcel.quality, parcel.media):
             raise Undelivered(f"its original is left as it is: {words}", final=True)
+        if words := self._terms.too_young(wish):
+            raise Undelivered(words)
         with in_words(), opened(parcel.destination, swap_of(course.landing)) as folders:
             swap = _Replacement(folders, parcel, course).carry_out()
         to = "/".join(filter(None, (parcel.destination.below, swap.name)))

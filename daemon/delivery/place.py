@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from daemon.delivery.result_mark import Mark
+from daemon.media.model import Media
 from daemon.models import Destination, Model
 from daemon.name_template import Words
 from daemon.proof.quality import Quality
@@ -51,6 +52,7 @@ class Parcel(Model, frozen=True):
     source_key: tuple[int, int] | None = None  # its bytes and time, in ns, by which it is known wherever it was moved
     mark: Mark = Mark()  # that it gets where it is brought to
     quality: Quality | None = None  # beside its source, where that was measured
+    media: Media | None = None  # what its source holds, where it is to take the place of that
     landing: str | None = None  # of one to be withdrawn: what was noted of it, where that is to be undone
 
 

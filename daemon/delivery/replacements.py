@@ -156,7 +156,9 @@ class Replacements:
             try:
                 if row["step"] == "undoing":
                     await self._go_on(row)
-                elif self._terms.gone(_wish(row)) is None:
+                elif words := self._terms.gone(_wish(row)):
+                    await self._store.write(partial(_tell_of_kept, row, words))
+                else:
                     await self._empty(row, rows)
             except (Undelivered, Unavailable) as error:
                 away |= {row["folder"]} if isinstance(error, Unavailable) else set()
@@ -323,6 +325,10 @@ def _keep_longer(terms: StandingTerms, transaction: Transaction) -> None:
 def _record_kept(row: Row, words: str, transaction: Transaction) -> None:
     """Has an original be kept that may be all there is, so that it can be put back; and says so of the file."""
     transaction.one("step_replacement", id=row["id"], before="emptying", step="done")
+    _tell_of_kept(row, words, transaction)
+
+
+def _tell_of_kept(row: Row, words: str, transaction: Transaction) -> None:
     said = f"its original stays in the trash, as {words}: `ffspool folders undo` puts it back"
     transaction.run("tell_of_original", job=row["job"], said=said)
 

@@ -43,6 +43,7 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
         source_key=(row["source_bytes"], row["modified"]) if row["path"] and row["modified"] else None,
         mark=_mark(row, library),
         quality=_quality(row),
+        media=msgspec.json.decode(row["media"], type=Media) if destination.replaces and row["media"] else None,
     )
 
 

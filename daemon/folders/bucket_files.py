@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from daemon.bounded_threads import Workers
 from daemon.config_tables import BucketFolder
 from daemon.database.store import Store
+from daemon.delivery import rules
 from daemon.delivery.brought import in_buckets
 from daemon.errors import InvalidRequest
-from daemon.folders import own_outputs, rules
+from daemon.folders import own_outputs
 from daemon.folders.origin import Ours, Refused, Taken
 from daemon.folders.scan import Found, is_being_made, may_be_taken
 from daemon.models import VariationRequest

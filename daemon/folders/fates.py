@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import msgspec
+
 from daemon import filenames
 from daemon.config_tables import Folder
 from daemon.database.store import Row, Transaction
-from daemon.delivery import by_handle, disk_mark, no_replace
+from daemon.delivery import by_handle, disk_mark, no_replace, rules
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.refusals import AWAY
 from daemon.folders.structures import whole_of
+from daemon.media.model import Media
 from daemon.source_files import GONE, changed_of, inode_of
 from daemon.write_leases import is_written_to
 
@@ -86,6 +90,11 @@ def _carry_out(folder: Folder, row: Row) -> None:
                 if row["fate"] != folder.on_success:
                     _give_back(at, path.name, row)
                     raise _Stays(f'it stays, for ffspool.toml does not say `on_success` = "{row["fate"]}" any more')
+                if words := _unwanted(folder, row):
+                    _give_back(at, path.name, row)
+                    raise _Stays(f"it stays, for {words}")
+                if words := rules.too_young(folder, row["modified"], time.time()):
+                    raise BlockingIOError(errno.EAGAIN, words)
                 if row["fate"] == "delete":
                     _delete(at, path.name, row)
                 elif folder.move_to is None:
@@ -96,6 +105,11 @@ def _carry_out(folder: Folder, row: Row) -> None:
             if not any(folder.path.iterdir()):
                 raise  # it is away
             raise _Stays("the folder it lay in is not there any more") from error
+
+
+def _unwanted(folder: Folder, row: Row) -> str | None:
+    media = msgspec.json.decode(row["media"], type=Media) if row["media"] else None
+    return rules.unwanted(folder, row["name"], row["bytes"], media)
 
 
 def _move(at: int, name: str, row: Row, target: Path) -> None:

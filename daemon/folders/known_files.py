@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from daemon.database.store import Row, Transaction
-from daemon.delivery import rows
-from daemon.folders import fates, rules
+from daemon.delivery import rows, rules
+from daemon.folders import fates
 from daemon.folders.scan import Found
 from daemon.folders.watched import Key, Watched, key_of
 from daemon.jobs.views import JobView

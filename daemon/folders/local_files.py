@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder
-from daemon.delivery import disk_mark
+from daemon.delivery import disk_mark, rules
 from daemon.delivery.result_mark import Mark, marks_of
 from daemon.errors import Conflict, ProbeError, Unavailable
-from daemon.folders import own_outputs, rules
+from daemon.folders import own_outputs
 from daemon.folders.hints import Hints
 from daemon.folders.origin import Ours, Refused, Taken, Unwritten
 from daemon.folders.replacing import Unfit, lost, replacing

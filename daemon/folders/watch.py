@@ -20,6 +20,7 @@ from pathlib import Path
 from daemon.bounded_threads import Workers
 from daemon.config_tables import AnyFolder, BucketFolder, Folder
 from daemon.database.store import Transaction
+from daemon.delivery import rules
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import (
     BadName,
@@ -36,7 +37,7 @@ from daemon.errors import (
     Undelivered,
     Unresponsive,
 )
-from daemon.folders import fates, history, known_files, renamed, rules
+from daemon.folders import fates, history, known_files, renamed
 from daemon.folders.bucket_files import BucketFiles
 from daemon.folders.hints import Hints
 from daemon.folders.history import Verdicts

@@ -1,8 +1,12 @@
-"""Says of a file of a watched folder why nothing is made of it: it is not whole, or the operator's rules refuse it."""
+"""Says of a file of a watched folder why nothing is made of it: it is not whole, or the operator's rules refuse it.
+
+Those may have been written since it was taken.
+"""
 
 from __future__ import annotations
 
-from daemon.config_tables import When
+from daemon.config_tables import Folder, When
+from daemon.meant_files import is_meant
 from daemon.media.model import Media
 
 BY_RULE = "refused by a rule: "
@@ -35,6 +39,30 @@ def refusal_of_size(when: When, size: int) -> str | None:
     """Returns the same of a file that nobody has read yet."""
     found = _of_size(when, size)
     return f"{BY_RULE}{found}" if found else None
+
+
+def left_out(folder: Folder, name: str) -> str | None:
+    """Returns why a folder does not take what is called so any more; None: it does."""
+    if "/" in name and not folder.recursive:
+        return "ffspool.toml no longer says `recursive` of its folder"
+    if not is_meant(name, folder.include, folder.exclude):
+        return "`exclude` or `include` of its folder leave it out by now"
+    return None
+
+
+def unwanted(folder: Folder, name: str, size: int, media: Media | None) -> str | None:
+    """Returns why a folder does not take such a file any more, as far as it is known what that holds; None: it does."""
+    if words := left_out(folder, name):
+        return words
+    refused = refusal(folder.when, media, size) if media else refusal_of_size(folder.when, size)
+    return f"by now it is {refused}" if refused else None
+
+
+def too_young(folder: Folder, modified: int, now: float) -> str | None:
+    """Returns why a file that was changed so many ns after the epoch waits; None: it need not."""
+    if not folder.when.older_than or modified <= (now - folder.when.older_than) * 1e9:
+        return None
+    return "it waits until it is as old as `older_than` of its folder asks by now"
 
 
 def _by_picture(when: When, media: Media) -> str | None:
