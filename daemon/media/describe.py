@@ -13,7 +13,6 @@ from fractions import Fraction
 import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
@@ -23,6 +22,7 @@ from daemon.media import (
     boxes,
     changes,
     chapters,
+    colours,
     covers,
     cues,
     durations,
@@ -322,7 +322,7 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
     turned = rotation, tilt = frames.turn(frame)
     stretch = _stretch(stream)
     width, height = frames.displayed(frame.width, frame.height, float(stretch), turned)
-    colour = frames.colour(frame)
+    colour = colours.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
     shown = VideoStream(
         index=stream.index,
@@ -347,16 +347,15 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         late_seconds=seen.late,
         field_order=frames.field_order(stream, seen),
         colour=colour,
-        hdr=frames.hdr(frame),
+        hdr=colours.hdr(frame),
         dolby_vision=dolby_vision,
         in_band=_in_band(stream) or seen.shapes.retold,
         own_colours=dolby_vision and colour.transfer is None,
         captions=seen.captions,
-        reshaped=seen.shapes.changing,
         start_seconds=begin,
         duration_seconds=durations.of_stream(stream),
     )
-    return _told(shown if shown.counted else _begun(shown, seen), stream, frame)
+    return _told(shown if shown.counted else _begun(shown, seen), stream, seen)
 
 
 def _begun(shown: VideoStream, seen: frames.Impression) -> VideoStream:
@@ -371,12 +370,13 @@ def _begun(shown: VideoStream, seen: frames.Impression) -> VideoStream:
     )
 
 
-def _told(shown: VideoStream, stream: Pictures, frame: VideoFrame) -> VideoStream:
-    """The same with what is said of how it is to be looked at, and by its track."""
-    around, eyes = frames.spherical(frame), frames.stereo(frame)
+def _told(shown: VideoStream, stream: Pictures, seen: frames.Impression) -> VideoStream:
+    """The same with what is said of how it is to be looked at, and how that changes, and by its track."""
+    around, eyes = frames.spherical(seen.frame), frames.stereo(seen.frame)
     language, title, tags = tracks.language(stream), tracks.title(stream), labels.of_track(stream)
     marks, ticks = tracks.marks(stream), float(1 / stream.time_base) if stream.time_base else 0.0
-    shown = replace(shown, ticks=ticks)
+    regraded = colours.changing(shown.colour, seen.shapes.colours)
+    shown = replace(shown, ticks=ticks, reshaped=seen.shapes.changing, regraded=regraded)
     shown = replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags, marks=marks)
     return replace(shown, timecode=labels.timecode(stream.metadata))
 

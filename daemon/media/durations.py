@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from daemon.errors import ProbeError
-from daemon.media import demux
+from daemon.media import colours, demux
 from daemon.media.allowlist import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
 from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.media.shapes import Shapes
@@ -38,8 +38,6 @@ JITTER, LEAST_JITTER = 0.25, 0.002  # of the usual distance of frames, or second
 LEAST_EVEN = 3  # distances of pictures, by which one knows their rate
 LEAST_PAUSE, MANY = 0.5, 5  # seconds without a picture, and times what is usual, that are no rate any more
 LEAST_GAP = 0.1  # seconds between two packets that are more than a clock's rounding
-
-
 OFF, LEAST_OFF, OFF_SHARE = 0.5, 0.28, 0.2  # seconds that lengths may be off, as MP3's at 8 kHz; of short ones a share
 LEAST_RESTART = 1.0  # seconds back that no muxer's order of packets explains
 
@@ -58,10 +56,10 @@ class Span(NamedTuple):
     """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds.
 
     Of a picture, `pauses` are those between two that are far longer than usual, `pictures` how many are shown, and
-    `fleeting` those of them that follow the one before at once; it is `reshaped` where they change their size, and told
-    of `in_band` where they change how they are coded. Where they come evenly, so many in a second are its `rate`, and
-    the last is `held` for so much longer. The `longest` pause is one of any track while another went on, that seems to
-    be a jump of the clock.
+    `fleeting` those that follow the one before at once; it is `reshaped` where they change their size, `in_band` where
+    they change how they are coded, and `regraded` where their numbers mean something else. Where they come evenly, so
+    many in a second are its `rate`, and the last is `held` for so much longer. The `longest` pause is one of any track
+    while another went on, that seems to be a jump of the clock.
     """
 
     begin: float
@@ -74,6 +72,7 @@ class Span(NamedTuple):
     longest: float = 0.0
     reshaped: bool = False
     in_band: bool = False
+    regraded: str | None = None
     rate: float | None = None
     held: float = 0.0
 
@@ -174,7 +173,8 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     }
     if media.video and shapes and media.video.index in found:
         span = _shown(container, media, media.video, found[media.video.index], times, last)
-        found[media.video.index] = span._replace(reshaped=shapes.changing, in_band=shapes.retold)
+        told = colours.changing(media.video.colour, shapes.colours)
+        found[media.video.index] = span._replace(reshaped=shapes.changing, in_band=shapes.retold, regraded=told)
     return found
 
 
@@ -312,11 +312,10 @@ def _frame_seconds(stream: Any) -> float:
 
 def measured(media: Media, found: Spans | None) -> Media:
     """Returns the media with durations as the data has them: None where it was not read, 0.0 where there is none."""
-    if found is None:
-        return _with_durations(media, None, {})
-    first = min((span.begin for span in found.values()), default=0.0)
-    last = max((span.end for span in found.values()), default=0.0)
-    return _with_durations(media, max(0.0, last - first), found)
+    there = found or {}
+    first = min((span.begin for span in there.values()), default=0.0)
+    last = max((span.end for span in there.values()), default=0.0)
+    return _with_durations(media, None if found is None else max(0.0, last - first), there)
 
 
 def gapped(media: Media, found: Spans | None) -> Media:
@@ -344,6 +343,7 @@ def gapped(media: Media, found: Spans | None) -> Media:
             pictures=span.pictures,
             fleeting=span.fleeting,
             reshaped=picture.reshaped or span.reshaped,
+            regraded=picture.regraded or span.regraded,
             in_band=picture.in_band or span.in_band,
         )
     longest = max((span.longest for span in spans.values()), default=0.0)

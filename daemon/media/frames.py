@@ -20,7 +20,6 @@ from daemon.media import demux
 from daemon.media.allowlist import DISCONTINUOUS, FORWARD_JUMP
 from daemon.media.durations import JITTER, LEAST_JITTER
 from daemon.media.h264_sps import frames_only
-from daemon.media.model import Colour
 from daemon.media.plausible import MOST_FRAMES_PER_SECOND
 from daemon.media.shapes import Shapes
 
@@ -38,55 +37,6 @@ TICK = 0.0015  # seconds: one of Matroska's clock
 
 # Codecs that can hold fields; a stream of another is progressive.
 INTERLACING = {"h264", "hevc", "mpeg2video", "mpeg4", "vc1", "wmv3", "dvvideo", "prores", "dnxhd", "mjpeg", "ffv1"}
-PRIMARIES = {
-    1: "bt709",
-    4: "bt470m",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "film",
-    9: "bt2020",
-    10: "smpte428",
-    11: "smpte431",
-    12: "smpte432",
-}
-TRANSFERS = {
-    1: "bt709",
-    4: "bt470m",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "linear",
-    9: "log100",
-    10: "log316",
-    11: "iec61966-2-4",
-    12: "bt1361e",
-    13: "iec61966-2-1",
-    14: "bt2020-10",
-    15: "bt2020-12",
-    16: "smpte2084",
-    17: "smpte428",
-    18: "arib-std-b67",
-}
-MATRICES = {
-    0: "gbr",
-    1: "bt709",
-    4: "fcc",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "ycgco",
-    9: "bt2020nc",
-    10: "bt2020c",
-    11: "smpte2085",
-    12: "chroma-derived-nc",
-    13: "chroma-derived-c",
-    14: "ictcp",
-    15: "ipt-c2",
-    16: "ycgco-re",
-    17: "ycgco-ro",
-}
-RANGES = {1: "tv", 2: "pc"}
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # of AVFieldOrder, by what is shown first
 
 
@@ -287,28 +237,6 @@ def field_order(stream: Pictures, seen: Impression) -> str | None:
 
 
 # What one frame says
-
-
-def colour(frame: VideoFrame) -> Colour:
-    return Colour(
-        primaries=PRIMARIES.get(int(frame.color_primaries)),
-        transfer=TRANSFERS.get(int(frame.color_trc)),
-        matrix=MATRICES.get(int(frame.colorspace)),
-        range="pc" if frame.format.name.startswith("yuvj") else RANGES.get(int(frame.color_range)),
-    )
-
-
-def hdr(frame: VideoFrame) -> str | None:
-    """Returns the kind of HDR: hlg, pq, hdr10 or hdr10+; None for a picture that has none."""
-    transfer = TRANSFERS.get(int(frame.color_trc))
-    if transfer == "arib-std-b67":
-        return "hlg"
-    if transfer != "smpte2084":
-        return None
-    held = frame.side_data
-    if "DYNAMIC_HDR_PLUS" in held:
-        return "hdr10+"
-    return "hdr10" if "MASTERING_DISPLAY_METADATA" in held else "pq"
 
 
 def dolby_vision(frame: VideoFrame) -> bool:

@@ -1,14 +1,21 @@
 """Finds out whether pictures of a stream change their size, their shape or how they are coded, by what packets tell.
 
-Nothing is decoded: it is enough that a stream tells it anew, and otherwise than before.
+Only the first picture of each kind is decoded, to tell what its numbers mean: else it is enough that a stream tells it
+anew, and otherwise than before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
+from daemon.media import colours
+from daemon.media.allowlist import MAX_PIXELS
+from daemon.media.model import Colour
+
 LOOKED_AT = 4096  # bytes at the beginning of a packet
+MOST_TOLD = 8  # ways of one stream that are looked at
 _SPS_OF_H264, _SPS_OF_HEVC, _SETS_OF_HEVC = 7, 33, {32, 33, 34}  # kinds of units
 _FRAMES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of frames' headers
 _FIRST_ARRAY = 23  # byte of what describes HEVC; each has one unit
@@ -22,7 +29,9 @@ class Shapes:
         self.index = stream.index
         codec = stream.codec_context
         described = codec.extradata or b""
+        self._described = described
         self._told, self._sets = set[bytes](), set[bytes]()
+        self.colours: list[Colour] = []  # of frames that are told otherwise than the first
         self._in_packets = False
         self._reader: Callable[[bytes], Iterator[bytes]] | None = None
         if codec.name in {"h264", "hevc"}:
@@ -50,12 +59,27 @@ class Shapes:
 
     def take(self, packet: Any) -> None:
         """Reads the beginning of a packet with which decoders can begin."""
-        if not self._reader or not packet.is_keyframe or (self.changing and not self._in_packets):
+        if not self._reader or not packet.is_keyframe:
             return
         begin = bytes(memoryview(packet)[:LOOKED_AT])
-        self._told.update(self._reader(begin))
+        if len(self._told) < MOST_TOLD:
+            known = len(self._told)
+            self._told.update(self._reader(begin))
+            if len(self._told) > max(known, 1):
+                self.colours += self._shown(packet)
         if self._in_packets and not self.retold and (sets := b"".join(_sets(begin))):
             self._sets.add(sets)
+
+    def _shown(self, packet: Any) -> list[Colour]:
+        """What the numbers of its picture mean, by a decoder that knows of nothing else."""
+        from av import FFmpegError  # here, for who compares durations need not load it
+
+        decoder = packet.stream.codec_context.codec.create()
+        decoder.extradata, decoder.thread_count = self._described or None, 1
+        decoder.options = {"max_pixels": str(MAX_PIXELS)}
+        with suppress(FFmpegError):
+            return [colours.colour(frame) for frame in (*decoder.decode(packet), *decoder.decode(None))][:1]
+        return []
 
 
 def _described(described: bytes, *, of_h264: bool) -> Iterator[bytes]:

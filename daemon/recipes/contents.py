@@ -95,6 +95,9 @@ class _Account(NamedTuple):
         if is_mistaken(picture) and not self._is_exact():
             why = "no filter converts them, and they are taken for usual ones: remux it"
             yield LeftOut(what="colours", why=why, track=picture.index, detail=picture.colour.matrix)
+        if picture.regraded and self._encoder != "copy":
+            why = "they change their meaning midway, and all are taken for what the first are: cut it in two there"
+            yield LeftOut(what="colours", why=why, track=picture.index, detail=picture.regraded)
         if picture.alpha:
             yield from self._transparency(picture)
         if picture.dolby_vision:
