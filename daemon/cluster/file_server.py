@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import re
 from collections import Counter, defaultdict
@@ -25,9 +26,12 @@ from starlette.routing import Route
 
 from daemon.body_batches import batches
 from daemon.cluster.messages import Finish, Hello, Lease, Pulse, Words
+from daemon.cluster.pulse import FULL, is_trouble
 from daemon.encode.task import Ended, Order, Task
 from daemon.models import SourceFile
 from daemon.source_files import SourceRefused
+
+log = logging.getLogger(__name__)
 
 PIECE = 1024 * 1024
 IDLE = 60.0  # seconds that a connection is kept: making one takes as long as several requests
@@ -159,13 +163,16 @@ class FileServer:
     async def _take(self, request: Request) -> Response:
         """Takes more of a file: all, where its SHA-256 is said, and then it gets its name if it is what was sent."""
         place, wanted = self._place(request), request.headers.get(SHA256)
-        begin = _offset(request.headers.get(OFFSET, "0"))
-        descriptor = await asyncio.to_thread(_open_draft, place, begin)
+        begin, pieces = _offset(request.headers.get(OFFSET, "0")), batches(request.stream())
         try:
-            async for piece in batches(request.stream()):
-                await asyncio.to_thread(_write, descriptor, piece)
-        finally:
-            os.close(descriptor)
+            await _keep(place, begin, pieces)
+        except OSError as error:
+            if not is_trouble(error):
+                raise
+            async for _ in pieces:  # whoever is still sending might not hear the answer
+                pass
+            status = 507 if error.errno in FULL else 503
+            raise HTTPException(status, headers={WHY: str(error.strerror)}) from error
         if wanted is None or await asyncio.to_thread(_settled, place, wanted):
             return Response(status_code=204)
         raise HTTPException(422, "what came is not what was sent")
@@ -238,6 +245,15 @@ def _place(order: Order, name: str) -> _Place:
     return _Place(path, path if growing else path.with_name(f".{path.name}.coming"), growing)
 
 
+async def _keep(place: _Place, begin: int, pieces: AsyncIterator[bytes]) -> None:
+    descriptor = await asyncio.to_thread(_open_draft, place, begin)
+    try:
+        async for piece in pieces:
+            await asyncio.to_thread(_write, descriptor, piece)
+    finally:
+        os.close(descriptor)
+
+
 def _open_draft(place: _Place, begin: int) -> int:
     place.draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(place.draft, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -271,6 +287,12 @@ def _settled(place: _Place, wanted: str) -> bool:
 
 
 def _append(path: Path, words: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(words)
+    """Adds them to a log, where it can be written: no task fails for want of that."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(words)
+    except OSError as error:
+        if not is_trouble(error):
+            raise
+        log.warning("what an encoder said cannot be kept: %s", error.strerror)

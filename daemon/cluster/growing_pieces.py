@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from daemon.cluster.messages import Notice, Told
-from daemon.cluster.transfers import NotCurrent, Transfers, Unreachable
+from daemon.cluster.transfers import HomeTrouble, NotCurrent, Transfers, Unreachable
 from daemon.encode.task import Durable, Task
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class GrowingPieces:
                 if kept := durable.kept.get(order.variation):
                     await self._transfers.bring_growing(self._task, order, made, kept.bytes)
             self._tell(Told(report=durable))
-        except (NotCurrent, Unreachable) as error:
+        except (NotCurrent, HomeTrouble, Unreachable) as error:
             log.info("a piece of %s stays here for now: %s", self._task.source_name, error)
         finally:
             self._bringing = None

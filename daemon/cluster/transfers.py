@@ -39,6 +39,14 @@ class SourceAway(FfspoolError):
     """The daemon cannot open the source, for the reason that this says."""
 
 
+class HomeTrouble(FfspoolError):
+    """The daemon's disk is `full`, or cannot be written."""
+
+    def __init__(self, message: str, *, full: bool) -> None:
+        super().__init__(message)
+        self.full = full
+
+
 class Unreachable(FfspoolError):
     """The daemon does not answer, or not with what was asked."""
 
@@ -187,6 +195,9 @@ def _check(answer: httpx.Response) -> None:
         raise SourceAway(answer.headers.get(WHY, ""))
     if answer.status_code in {403, 410}:
         raise NotCurrent(f"the daemon answered {answer.status_code}: the task is not current any more")
+    if answer.status_code in {503, 507}:
+        why = answer.headers.get(WHY, "")
+        raise HomeTrouble(f"the daemon's disk cannot be written: {why}", full=answer.status_code == 507)
     if answer.status_code >= 400:
         raise httpx.TransportError(f"the daemon answered {answer.status_code}")
 

@@ -24,7 +24,7 @@ from daemon.cluster.messages import Answer, Ask, Finish, Notice, Told, Words
 from daemon.cluster.pulse import FULL, is_trouble, pulse, words
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
-from daemon.cluster.transfers import NotCurrent, SourceAway, Transfers, Unreachable
+from daemon.cluster.transfers import HomeTrouble, NotCurrent, SourceAway, Transfers, Unreachable
 from daemon.encode.diagnosis import Ending, diagnose
 from daemon.encode.engine import Engine
 from daemon.encode.task import Durable, Ended, Progress, Report, Task, Vitals
@@ -56,6 +56,11 @@ class Work:
         self.shown: tuple[float, float] | None = None  # when progress was told last, and what
         self.hidden: Progress | None = None  # that came since
         self.logged = Counter[str]()  # bytes of logs that the daemon has, by variation
+
+    @property
+    def spent(self) -> float:
+        """Returns the CPU seconds that its encoder took, once that has ended."""
+        return self.running.result().cpu_seconds if self.running and self.running.done() else 0.0
 
     def is_time(self, progress: Progress) -> bool:
         """Tells whether the daemon wants to know of it: the encoder tells ten times in a second how far it is."""
@@ -194,6 +199,8 @@ class Workplace:
         """How it ended. What this machine is to blame for is lost, as it is with a machine, and made elsewhere."""
         try:
             ended = await self._run(task, work, folder)
+        except HomeTrouble as error:
+            return Ended(error=str(error), may_pass=True, disk_full=error.full, cpu_seconds=work.spent)
         except OSError as error:
             if not is_trouble(error):
                 raise
@@ -231,7 +238,7 @@ class Workplace:
                 ready.set_result(found)
                 return
             async with self._cache.source(task) as path:
-                ready.set_result(SourceFile(path=str(path.resolve())))
+                ready.set_result(SourceFile(path=str(await asyncio.to_thread(path.resolve))))
                 await done.wait()
 
         work.fetching = asyncio.create_task(hold_source())
@@ -263,7 +270,8 @@ class Workplace:
             self._tell(Told(report=work.hidden))
         await growing.settle()
         if self._leaving and ended.stopped:
-            await growing.leave()
+            with suppress(HomeTrouble):
+                await growing.leave()
             ended = Ended(lost=True, cpu_seconds=ended.cpu_seconds)
         for order, made in zip(task.orders, here.orders, strict=True):
             if ended.succeeded:
