@@ -15,8 +15,10 @@ from test_kinds import lasting, make
 from test_unread import defaults, made
 
 from daemon.errors import ProbeError, UnsuitableSource
+from daemon.media.appended import refuse_appended
 from daemon.media.describe import read_media
 from daemon.media.durations import close
+from daemon.media.media_file import MediaFile
 from daemon.recipes.command import plan
 
 EXACT = ["-fflags", "+bitexact"]  # has every Ogg file count its streams from 0 on
@@ -63,7 +65,11 @@ REFUSED: dict[str, tuple[Step, str]] = {
     "a.rm": (["-c:a", "ac3"], "Real"),
     "a.png": (["-frames:v", "1"], "PNG"),
     "same.opus": ([*OPUS, *EXACT], "Ogg"),
+    "a.flv": ([*H264, *MP3, "-ar", "44100"], "FLV"),
+    "a.wtv": ([*MPEG2, *MP2], "WTV"),
 }
+# These tell where they end.
+TELLING = {"a.mkv", "a.webm", "a.wav", "rf64.wav", "a.w64", "a.aiff", "a.wma", "a.wtv", "a.mxf", "a.flv"}
 SHOWS_ALONE = {"y4m", "ivf", "png"}
 HEARD_ALONE = {"aac", "mp3", "ac3", "eac3", "opus", "ogg", "oga", "wav", "aiff", "caf", "au", "w64", "tta", "flac"}
 HEARD_ALONE |= {"amr", "wv", "voc", "wma", "webm", "rm"}
@@ -103,6 +109,31 @@ def test_where_only_the_first_would_be_read_it_is_refused(ffmpeg: str, tmp_path:
     assert read_media(str(halves(ffmpeg, tmp_path, name, how, 0.5)[0])).duration_seconds
     with pytest.raises(ProbeError, match=f"it is several {called} files put end to end"):
         read_media(str(joined(ffmpeg, tmp_path, name, how, 0.5)))
+
+
+@pytest.mark.parametrize("name", few(sorted(TELLING)))
+def test_a_file_too_large_to_be_searched_is_looked_at_where_its_first_one_ends(
+    ffmpeg: str, tmp_path: Path, name: str
+) -> None:
+    how, called = REFUSED[name]
+    first, second = (half.read_bytes() for half in halves(ffmpeg, tmp_path, name, how, 0.5))
+    path = tmp_path / name
+    path.write_bytes(first)
+    refuse_appended(MediaFile(str(path)), searched=0)
+    path.write_bytes(first + second)
+    with pytest.raises(ProbeError, match=f"it is several {called} files"):
+        refuse_appended(MediaFile(str(path)), searched=0)
+
+
+def test_a_matroska_file_is_looked_at_behind_what_fills_it_up(ffmpeg: str, tmp_path: Path) -> None:
+    first, second = (half.read_bytes() for half in halves(ffmpeg, tmp_path, "a.mkv", [*H264, *AAC], 0.2))
+    path = tmp_path / "a.mkv"
+    with path.open("wb") as file:
+        file.write(first + b"\xec\x01" + (96 * 1024**2).to_bytes(7, "big"))
+        file.seek(96 * 1024**2, 1)
+        file.write(second)
+    with pytest.raises(ProbeError, match="it is several Matroska files"):
+        read_media(str(path))
 
 
 def test_musepack_is_read_and_several_of_it_are_refused(ffmpeg: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from specimens import AAC, H264, MP3, X265, Step, encoded, film
 from test_contents import box
+from test_kinds import make
 from test_unread import made
 
 from daemon.errors import ProbeError
@@ -59,6 +60,31 @@ def test_a_track_that_changes_its_codec_midway_is_refused(ffmpeg: str, tmp_path:
         assert read_media(str(path)).video
     with pytest.raises(ProbeError, match=words):
         read_media(str(joined))
+
+
+def tag(kind: int, content: bytes, seconds: float) -> bytes:
+    """A part of an FLV file, and how long it is."""
+    ticks = round(seconds * 1000)
+    time = (ticks & 0xFFFFFF).to_bytes(3, "big") + bytes([ticks >> 24])
+    head = bytes([kind]) + len(content).to_bytes(3, "big") + time + bytes(3)
+    return head + content + (11 + len(content)).to_bytes(4, "big")
+
+
+def test_sound_that_an_flv_holds_late_and_never_announced_is_not_lost(ffmpeg: str, tmp_path: Path) -> None:
+    """Nor what the probe does not come to."""
+    shown, heard = [*H264, "-an", *FLV], [*MP3, "-vn", *LATER, *FLV]
+    silent, loud = (made(ffmpeg, tmp_path, f"{n}.flv", encoded(*how)) for n, how in enumerate((shown, heard)))
+
+    def behind(megabytes: int) -> Path:
+        path = tmp_path / "late.flv"
+        filled = b"".join(tag(18, bytes(10**6), 1.0) for _ in range(megabytes))
+        path.write_bytes(silent.read_bytes() + filled + loud.read_bytes()[FLV_HEADER:])
+        return path
+
+    for path in (behind(10), make(ffmpeg, behind(10), tmp_path, "remux-mkv")):
+        assert [stream.codec for stream in read_media(str(path)).audio] == ["mp3"]
+    with pytest.raises(ProbeError, match="its sound begins so late"):
+        read_media(str(behind(70)))
 
 
 def paced(rate: float) -> Callable[[bytes], bytes]:

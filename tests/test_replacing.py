@@ -353,6 +353,39 @@ def test_a_file_that_is_damaged_anywhere_is_not_whole(film: Path, tmp_path: Path
         decode_end.decode_all(str(damaged), media)
 
 
+SIZED = {"small": ["-s", "128x72"], "large": ["-s", "320x180"], "mono": ["-ac", "1"], "stereo": ["-ac", "2"]}
+SIZED |= {"slow": ["-ar", "24000"], "fast": ["-ar", "48000"], "plain": [], "deep": ["-pix_fmt", "yuv420p10le"]}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "words"),
+    [
+        ("small", "large", r"its picture is 320×180 instead of 128×72 from [12]\.\d s on"),
+        ("plain", "deep", r"its picture has 10 bits of each colour instead of 8 from "),
+        ("mono", "stereo", r"its sound has 2 channels instead of 1 from [12]\.\d s on"),
+        ("slow", "fast", r"its sound has 48000 samples in a second instead of 24000 from "),
+        ("large", "small", None),
+        ("stereo", "mono", None),
+    ],
+)
+def test_a_film_of_which_there_is_more_midway_is_not_replaced_by_what_it_began_as(
+    ffmpeg: str, film: Path, tmp_path: Path, first: str, then: str, words: str | None
+) -> None:
+    def part(called: str) -> bytes:
+        how = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", *SIZED[called]]
+        command = [ffmpeg, "-v", "error", "-i", str(film), "-map", "0:v", "-map", "0:a:0", *how, "-f", "mpegts", "-"]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+
+    path = tmp_path / "film.ts"
+    path.write_bytes(part(first) + part(then))
+    media = read_media(str(path))
+    if words is None:
+        decode_end.decode_all(str(path), media)
+        return
+    with pytest.raises(ProbeError, match=words):
+        decode_end.decode_all(str(path), media)
+
+
 def test_a_film_that_is_damaged_in_the_middle_is_not_replaced(start_daemon: Start, library: Path, film: Path) -> None:
     """What a decoder makes up for is in the output a film without a fault."""
     content = bytearray(film.read_bytes())
@@ -361,7 +394,7 @@ def test_a_film_that_is_damaged_in_the_middle_is_not_replaced(start_daemon: Star
     daemon = shrinking(start_daemon, library)
     found = verdict(daemon, "films/film.mkv")
     assert found["verdict"] == "failed"
-    assert "its original is damaged, and is left as it is: it cannot be decoded whole" in found["error"]
+    assert "its original stays as it is: it cannot be decoded whole" in found["error"]
     assert contents(library) == {"film.mkv": bytes(content)}
 
 

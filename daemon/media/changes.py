@@ -6,20 +6,13 @@ FFmpeg goes by how a track began, and would lose what follows or call it what it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
+
+from av.container import InputContainer
 
 from daemon.errors import ProbeError
 from daemon.media import boxes, fragments, mpegts
 from daemon.media.media_file import MediaFile
-
-MOST_TAGS = 10**6  # of an FLV file that are looked at: hours of it
-_FIRST_TAG, _TAG = 9, 15  # bytes before the first, and before what a tag holds
-_SOUND, _PICTURE = 8, 9  # kinds of tags
-_OF_SOUND = {0: "pcm", 1: "adpcm", 2: "mp3", 3: "pcm", 7: "pcm_alaw", 8: "pcm_mulaw", 10: "aac", 11: "speex", 14: "mp3"}
-_OF_SOUND |= dict.fromkeys((4, 5, 6), "nellymoser")
-_OF_PICTURES = {2: "flv1", 3: "flashsv", 4: "vp6f", 5: "vp6a", 6: "flashsv2", 7: "h264", 12: "hevc"}
-_NAMED = {b"avc1": "h264", b"hvc1": "hevc", b"mp4a": "aac", b".mp3": "mp3"}  # of FLV's newer headers
-_HOLDING = {0, 1, 3}  # kinds of packets under those that hold something, and whose codec they name
 
 _Changes = Iterator[set[str]]
 _Pair = tuple[mpegts.Map, mpegts.Map]
@@ -39,6 +32,22 @@ def refuse_changes(file: MediaFile, pids: set[int]) -> None:
     if any(_left(*pair) for pair in followed):
         raise ProbeError(
             "it goes on in other tracks midway, as after a break or of another sender: cut it in two there"
+        )
+
+
+def undiscovered(file: MediaFile, container: InputContainer) -> str | None:
+    """Returns what an FLV file has, sound or a picture, of which FFmpeg found nothing yet: it need not announce it."""
+    streams, found = container.streams, file.flv
+    if found.sounds and not streams.audio:
+        return "sound"
+    return "picture" if found.pictures and not streams.video else None
+
+
+def refuse_undiscovered(file: MediaFile, container: InputContainer) -> None:
+    """Raises ProbeError where that begins behind what FFmpeg looks at."""
+    if what := undiscovered(file, container):
+        raise ProbeError(
+            f"its {what} begins so late that FFmpeg does not find it: cut off what is before, or export it again"
         )
 
 
@@ -158,28 +167,4 @@ def _of_broadcasts(followed: Iterable[_Pair]) -> _Changes:
 
 
 def _of_flv(file: MediaFile) -> _Changes:
-    kinds: dict[int, set[str]] = {_SOUND: set(), _PICTURE: set()}
-    for kind, codec in islice(_flv_tags(file), MOST_TAGS):
-        kinds[kind].add(codec)
-    yield from (codecs for codecs in kinds.values() if len(codecs) > 1)
-
-
-def _flv_tags(file: MediaFile) -> Iterator[tuple[int, str]]:
-    """Whether each tag holds sound or a picture, and in which codec, where that is known."""
-    if not file.head.startswith(b"FLV"):
-        return
-    with file.open() as content:
-        at = int.from_bytes(file.head[5:9], "big") or _FIRST_TAG
-        while content.seek(at) < file.size and len(head := content.read(_TAG + 5)) == _TAG + 5:
-            kind, told = head[4] & 0x1F, head[_TAG:]
-            if kind in {_SOUND, _PICTURE} and (codec := _flv_codec(kind, told)):
-                yield kind, codec
-            at += _TAG + int.from_bytes(head[5:8], "big")
-
-
-def _flv_codec(kind: int, told: bytes) -> str | None:
-    newer = told[0] & 0x80 if kind == _PICTURE else told[0] >> 4 == 9
-    if newer:
-        named = _NAMED.get(told[1:5]) or told[1:5].decode("ascii", "replace")
-        return named if told[0] & 0xF in _HOLDING else None
-    return _OF_PICTURES.get(told[0] & 0xF) if kind == _PICTURE else _OF_SOUND.get(told[0] >> 4)
+    yield from ({*codecs} for codecs in (file.flv.sounds, file.flv.pictures) if len(codecs) > 1)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import time
 from fractions import Fraction
 from typing import Any
 
 import av
+from av.audio.frame import AudioFrame
 from av.container import InputContainer
 from av.frame import Frame
 from av.packet import Packet
+from av.video.frame import VideoFrame
 
 from daemon.errors import ProbeError
 from daemon.media import demux, webp
+from daemon.media.appended import refuse_appended
 from daemon.media.durations import Timed, timed
 from daemon.media.media_file import MediaFile
-from daemon.media.model import Media
+from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.media.open_file import opened
 from daemon.media.seams import ZEROS, Seams
 
 LAST = 1.0  # seconds that must be decoded
 ESCAPED, UNWRITTEN = {"h264", "hevc"}, bytes(4096)  # codecs of which no picture has so many zeros in a row
+LARGER = 1.02  # times a side of a picture, which is more than edges that some decoders leave out
 BARE = ("pcm", "adpcm", "dsd")  # of silence they are zeros
 SOLO = 10.0  # seconds up to which one thread decodes: others would cost a quarter more, of cores that are to encode
 
@@ -50,35 +55,59 @@ def decode(path: str, media: Media, patience: float) -> None:
 
 
 def decode_all(path: str, media: Media) -> None:
-    """Returns once every picture and all sound are decoded, and nothing between them was passed over.
+    """Returns once every picture and all sound are decoded, nothing between them was passed over, and none of them has
+    more than the first: what is made of it goes by that.
 
-    Raises ProbeError, which tells where one is damaged, or something is missing.
+    Raises ProbeError, which tells where one is damaged or has more, or something is missing.
     """
     if media.format == webp.FORMAT:  # which the library cannot decode
         return
     file = MediaFile(path)
+    refuse_appended(file, searched=math.inf)
     seams = Seams(file, media.format)
+    streams = {stream.index: stream for stream in timed(media)}
     with opened(file, media.format) as container:
-        for packet in demux.packets(container, *(container.streams[stream.index] for stream in timed(media))):
+        for packet in demux.packets(container, *(container.streams[index] for index in streams)):
             seams.see(packet.pos, packet.size)
-            if _is_damaged(packet):
-                seconds = 0.0 if packet.pts is None or packet.time_base is None else packet.pts * packet.time_base
-                raise ProbeError(f"it cannot be decoded whole: it is damaged at {float(seconds):.1f} s")
+            frames = _whole(packet)
+            seconds = 0.0 if packet.pts is None or packet.time_base is None else float(packet.pts * packet.time_base)
+            if frames is None:
+                raise ProbeError(f"it cannot be decoded whole: it is damaged at {seconds:.1f} s")
+            if more := next(filter(None, (_more(frame, streams[packet.stream.index]) for frame in frames)), None):
+                raise ProbeError(f"{more} from {seconds:.1f} s on, and an output would be as it begins")
     if (at := seams.flaw()) is not None:
         raise ProbeError(f"it cannot be decoded whole: from its byte {at} on something of it is missing")
 
 
-def _is_damaged(packet: Packet[Any]) -> bool:
+def _whole(packet: Packet[Any]) -> list[Frame] | None:
+    """What is decoded of a packet; None where something of that is damaged."""
     codec = packet.stream.codec_context.name
     if codec in ESCAPED and bytes(packet).find(UNWRITTEN) >= 0:
-        return True
+        return None
     packed = codec == "dvvideo" or (packet.stream.type == "audio" and not codec.startswith(BARE))
     if packed and packet.size >= len(ZEROS) and bytes(packet).find(ZEROS) >= 0:  # beside sound, or in its place
-        return True
+        return None
     try:
-        return any(frame.is_corrupt for frame in packet.decode() if isinstance(frame, Frame))
+        frames: list[Frame] = [frame for frame in packet.decode() if isinstance(frame, Frame)]
     except av.error.InvalidDataError:
-        return True
+        return None
+    return None if any(frame.is_corrupt for frame in frames) else frames
+
+
+def _more(frame: Frame, stream: Timed) -> str | None:
+    """What a frame has more of than the first of its stream."""
+    if isinstance(frame, VideoFrame) and isinstance(stream, VideoStream):
+        if frame.width > LARGER * stream.coded_width or frame.height > LARGER * stream.coded_height:
+            size = f"{stream.coded_width}×{stream.coded_height}"
+            return f"its picture is {frame.width}×{frame.height} instead of {size}"
+        if (bits := max(part.bits for part in frame.format.components)) > stream.bit_depth:
+            return f"its picture has {bits} bits of each colour instead of {stream.bit_depth}"
+    if isinstance(frame, AudioFrame) and isinstance(stream, AudioStream):
+        if (channels := frame.layout.nb_channels) > stream.channels:
+            return f"its sound has {channels} channels instead of {stream.channels}"
+        if frame.sample_rate > stream.sample_rate:
+            return f"its sound has {frame.sample_rate} samples in a second instead of {stream.sample_rate}"
+    return None
 
 
 def _end(stream: Timed, media: Media) -> float:

@@ -192,8 +192,9 @@ def _read(file: MediaFile, shape: str = "") -> Media:
 def _looked_at(file: MediaFile, shape: str, *, read_on: bool) -> Media | None:
     """What it holds; None where FFmpeg has to `read_on` for a track that begins late."""
     with opened(file, shape, read_on=read_on) as container:
-        if not read_on and tracks.begins_late(container):
+        if not read_on and (tracks.begins_late(container) or changes.undiscovered(file, container)):
             return None
+        changes.refuse_undiscovered(file, container)
         described = _described(file, container)
         changes.refuse_changes(file, {container.streams[stream.index].id for stream in durations.timed(described)})
         told, differ = chapters.found(file, container, described.clock_seconds)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from daemon.media import boxes
+from daemon.media import boxes, flv
 
 MATROSKA = b"\x1aE\xdf\xa3"  # how such files begin
 HEAD = 4 * 1024**2  # bytes: the tables of a broadcast come several times in them
@@ -50,6 +50,14 @@ class MediaFile:
             return boxes.first(file, b"moov", most=boxes.LARGEST_INDEX)
 
     @cached_property
+    def flv(self) -> flv.Tags:
+        """Returns what the tags of an FLV file hold; nothing where it is none."""
+        if not self.head.startswith(flv.BEGIN):
+            return flv.Tags(frozenset(), frozenset(), goes_on=False)
+        with self.open() as file:
+            return flv.tags(file, self.size)
+
+    @cached_property
     def cut_off(self) -> bool | None:
         """Tells whether the file ends before its own structure does; None where the format does not tell."""
         head = self.head[:12]
@@ -60,7 +68,7 @@ class MediaFile:
             return 8 + int(struct.unpack("<I", head[4:8])[0]) > self.size + 1
         if head[:4] == MATROSKA:
             with self.open() as file:
-                return _segment_end(file, self.size) > self.size
+                return (segment_end(file) or 0) > self.size
         return None
 
     def open(self) -> BinaryIO:
@@ -68,15 +76,15 @@ class MediaFile:
         return io.BytesIO(self.head) if self.size <= len(self.head) else Path(self.path).open("rb")
 
 
-def _segment_end(file: BinaryIO, size: int) -> int:
-    """Where the first segment of a Matroska file says it ends; `size` when it says nothing."""
+def segment_end(file: BinaryIO) -> int | None:
+    """Returns where the first segment of a Matroska file says it ends; None when it says nothing."""
     file.seek(4)
     header = vint(file)
     file.seek(0 if header is None else header, 1)
     if file.read(4) != b"\x18\x53\x80\x67":
-        return size
+        return None
     length = vint(file)
-    return size if length is None else file.tell() + length
+    return None if length is None else file.tell() + length
 
 
 def vint(file: BinaryIO) -> int | None:

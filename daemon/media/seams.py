@@ -73,15 +73,15 @@ def _strange_in_mxf(file: BinaryIO, size: int, at: int) -> int | None:
     while 0 <= at < size:
         file.seek(at)
         part = file.read(25)
-        length = _ber(part[16:])
+        length = ber(part[16:])
         if not part.startswith(SMPTE) or length is None:
             return at
         at += 16 + length
     return None
 
 
-def _ber(told: bytes) -> int | None:
-    """How many bytes such a number and what it counts take; None: it is none."""
+def ber(told: bytes) -> int | None:
+    """Returns how many bytes a length of MXF and what it counts take; None: it is none."""
     if not told or told[0] == 0x80:
         return None
     more = told[0] & 0x7F if told[0] > 0x80 else 0

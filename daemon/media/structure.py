@@ -101,11 +101,15 @@ def _asf(file: BinaryIO, size: int) -> bool:
 
 
 def _mxf(file: BinaryIO, size: int) -> bool:
-    """Its header tells where its last partition begins, if it was known."""
+    return footer(file) >= size
+
+
+def footer(file: BinaryIO) -> int:
+    """Returns where the last partition of an MXF file begins, which its header tells; 0: it was not known."""
+    file.seek(0)
     head = file.read(100)
     begin = 17 + (head[16] & 0x7F if head[16] & 0x80 else 0)
-    (footer,) = struct.unpack_from(">Q", head, begin + 24)
-    return bool(footer >= size)
+    return int.from_bytes(head[begin + 24 : begin + 32], "big")
 
 
 def _ogg(file: BinaryIO, size: int) -> bool:

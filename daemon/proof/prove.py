@@ -27,8 +27,8 @@ from daemon.proof.quality import Quality
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import Rendition
 
-_DAMAGED = "its original is damaged, and is left as it is"
-_OTHER = "its original was changed or replaced while it was read, and is left as it is"
+_KEPT = "its original stays as it is"
+_OTHER = f"{_KEPT}: it was changed or replaced while it was read"
 
 
 class Proof(Model, frozen=True):
@@ -93,7 +93,7 @@ async def _refuse_damaged_again(prober: Prober, source: SourceFile, media: Media
         await prober.decode_whole(source, media.duration_seconds or 0.0, size)
     except ProbeError as error:
         still = await asyncio.to_thread(_is_there, source)
-        raise UnsuitableSource(f"{_DAMAGED if still else _OTHER}: {error}") from error
+        raise UnsuitableSource(f"{_KEPT if still else _OTHER}: {error}") from error
 
 
 def _is_there(source: SourceFile) -> bool:

@@ -327,7 +327,7 @@ class Attempt:
         except UnsuitableSource as error:
             if not member.claim.source_goes:
                 raise
-            words = str(error).replace("its original", "it stays: it")
+            words = str(error).replace("its original", "it")
             await self._settlement.keep_source(member.claim.job, words)
 
     async def _collect(self, member: Member, films: list[tuple[Member, tuple[Piece, ...]]]) -> None:
