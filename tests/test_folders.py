@@ -28,7 +28,7 @@ from daemon.folders import checks
 from daemon.folders.scan import Found
 from daemon.folders.watched import Watched
 from daemon.media.model import Media, VideoStream
-from daemon.models import Deliver
+from daemon.models import Conflict, Deliver
 from daemon.presets.library import Library
 from daemon.settings import Settings
 
@@ -440,6 +440,40 @@ def test_nothing_is_delivered_over_what_was_moved_aside(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"into the folder x.* may take the place of a source"):
         asyncio.run(checks.check([inbox, folder(tmp_path, **over("kept", "y"))], Library(), settings))
     asyncio.run(checks.check([inbox, folder(tmp_path, **over("z", "y"))], Library(), settings))
+
+
+def test_nothing_is_delivered_over_the_only_result_of_a_source_that_went(tmp_path: Path) -> None:
+    for name in ("x", "y", "z/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "z")
+    settings = Settings(state_dir=tmp_path / "state", source_roots=(tmp_path,), output_roots=(tmp_path,))
+
+    def is_refused(inbox: Deliver, other: Deliver, on_success: str = "delete", **made: Any) -> bool:
+        emptied = folder(tmp_path, name="in", path="x", deliver=inbox, on_success=on_success)
+        beside = folder(tmp_path, name="y", path="y", deliver=other, **made)
+        try:
+            asyncio.run(checks.check([emptied, beside], Library(), settings))
+            asyncio.run(checks.check([beside, emptied], Library(), settings))
+        except StartupError as error:
+            assert "the only result of a file of the folder in" in str(error)
+            return True
+        return False
+
+    def named(name: str, path: str = "z") -> Deliver:
+        return Deliver(folder=path, name=name)
+
+    def over(name: str, path: str = "z") -> Deliver:
+        return Deliver(folder=path, name=name, conflict=Conflict.OVERWRITE)
+
+    plain = "{stem}.{ext}"
+    assert is_refused(Deliver(folder="z"), Deliver(folder="link", conflict=Conflict.OVERWRITE))
+    assert is_refused(named(plain), over("{stem}"))
+    assert is_refused(named("{source}", "z/deep"), over("{source}", "link/deep"))
+    assert not is_refused(named(plain), over("{stem}_{preset}.{ext}"))
+    assert not is_refused(named(plain), over(plain, "z/deep"))
+    assert not is_refused(named("{job}"), over("{job}"))
+    assert not is_refused(named(plain), over(plain), variations=({"preset": "flac"},))
+    assert not is_refused(named(plain), over(plain), on_success="leave")
 
 
 def test_a_folder_that_is_mounted_a_second_time_is_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from daemon.config_tables import AnyFolder, Folder
 from daemon.delivery.place import WEB
 from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_twice, refuse_unsafe, refuse_unusable, refuse_watched
-from daemon.folders.overwriting import refuse_one_name, refuse_overwritten
+from daemon.folders.overwriting import refuse_one_name, refuse_overwritten, refuse_shared, results
 from daemon.models import Deliver, VariationRequest, Wanted
 from daemon.mounts import Place, known_as, place
 from daemon.name_template import NameTemplate
@@ -38,7 +38,7 @@ async def check(folders: Sequence[AnyFolder], library: Library, settings: Settin
 
 async def _check(folders: Sequence[AnyFolder], library: Library, settings: Settings) -> None:
     looking = Workers("looking at a folder", patience=PATIENCE)
-    reached = dict[str, Place | None]()
+    reached, made = dict[str, Place | None](), dict[str, frozenset[str]]()
     local = [folder for folder in folders if isinstance(folder, Folder)]
     places = {folder.name: await _place(folder.path, looking) for folder in local}
     kept = {folder.name: await _place(aside, looking) for folder in local if (aside := folder.aside)}
@@ -53,6 +53,7 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
         target = _target(folder, settings.output_roots, where)
         reached[folder.name] = await _place(Path(target), looking) if target else None
         there = reached[folder.name]
+        made[folder.name] = results(folder, there.ways if there else (), wanted)
         if isinstance(folder, Folder) and there and places[folder.name].path in there.ways:
             raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
         refuse_overwritten(folder, there.ways if there else (), _filled(folders, places, kept), wanted, where)
@@ -61,6 +62,7 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
             with suppress(Unavailable):
                 await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))
                 await looking.run(str(folder.path), partial(refuse_unusable, folder))
+    refuse_shared(folders, made)
     _refuse_circles(local, reached, places)
 
 

@@ -6,7 +6,8 @@ Results are known where they are, so that they may lie among their sources, but 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import permutations
 from pathlib import PurePath, PurePosixPath
 
 from msgspec import UNSET
@@ -61,6 +62,35 @@ def refuse_one_name(wish: Deliver | None, where: str) -> None:
         )
 
 
+def results(folder: AnyFolder, ways: Collection[PurePath], wanted: Sequence[Wanted]) -> frozenset[str]:
+    """Returns where the results of a file go, each under all the `ways` that lead to the folder it is brought to: the
+    file has a name that those of other folders have too.
+    """
+    wish = folder.deliver
+    if wish is None:
+        return frozenset()
+    templates = [f"{way}/{wish.name or USUAL}" for way in ways] or [str(wish.url)]
+    return frozenset(
+        _key(f"{template}{USUAL}" if template.endswith("/") else template, SAMPLE, one, f"{folder.name} {SAMPLE}")
+        for template in templates
+        for one in wanted
+    )
+
+
+def refuse_shared(folders: Sequence[AnyFolder], results: Mapping[str, frozenset[str]]) -> None:
+    """Raises StartupError where a delivery may take the place of what is left of another folder's file, its result."""
+    for folder, other in permutations(folders, 2):
+        wish = folder.deliver
+        if other.on_success == "leave" or wish is None or wish.conflict != Conflict.OVERWRITE:
+            continue
+        if not results[folder.name].isdisjoint(results[other.name]):
+            raise StartupError(
+                f'In {folder.place}: the folder {folder.name} delivers with `conflict` = "overwrite" to where it may '
+                f"take the place of the only result of a file of the folder {other.name}, which is not left there: "
+                "deliver elsewhere, take another `name` or another `conflict`, such as number"
+            )
+
+
 def _may_reach(wished: str, one: Wanted, folder: AnyFolder, watched: Folder | BucketFolder) -> bool:
     """Whether an output may have a key, or a path, that is watched."""
     template = f"{wished}{USUAL}" if wished.endswith("/") else wished
@@ -96,12 +126,16 @@ def _matches(step: str, known: str, patterns: dict[str, str]) -> bool:
 def _keys(template: str, one: Wanted, watched: AnyFolder) -> Iterator[str]:
     """Keys that it may become, of sources that the folder may hold."""
     end = "/x.ts" if one.extension == FOLDER else ""
-    name = template if one.extension == FOLDER or "{ext}" in template else f"{template}.{{ext}}"
     for stem in (SAMPLE, *(PurePosixPath(sample_of(pattern)).stem for pattern in watched.include)):
-        words = {"stem": stem, "source": f"{stem}.{one.extension}", "preset": one.label, "ext": one.extension}
-        parts = WORD.split(name)  # texts and words in turn
-        key = "".join(words.get(part, SAMPLE) if n % 2 else part for n, part in enumerate(parts)) + end
-        yield re.sub(r"(^|/)\.", r"\1_", key)  # as templates name nothing that is hidden
+        yield _key(template, stem, one) + end
+
+
+def _key(template: str, stem: str, one: Wanted, job: str = SAMPLE) -> str:
+    name = template if one.extension == FOLDER or "{ext}" in template else f"{template}.{{ext}}"
+    words = {"stem": stem, "source": f"{stem}.{one.extension}", "preset": one.label, "ext": one.extension, "job": job}
+    parts = WORD.split(name)  # texts and words in turn
+    key = "".join(words.get(part, SAMPLE) if n % 2 else part for n, part in enumerate(parts))
+    return re.sub(r"(^|/)\.", r"\1_", key)  # as templates name nothing that is hidden
 
 
 def _is_watched(key: str, watched: AnyFolder) -> bool:
