@@ -118,6 +118,8 @@ def replaced(scene: Scene, journal: Journal, folders: Iterable[AnyFolder], **mor
             await store.write(lambda t: t.run("record_replaced", job="j", outcome="replaced"))
             if more.get("step"):
                 await store.write(lambda t: t.one("step_replacement", id=row["id"], before="done", step=more["step"]))
+            if more.get("paused"):
+                await store.write(lambda t: t.run("pause_folder", folder="library"))
             keeper = Replacements(store, StandingTerms(folders))
             for _ in range(more.get("times", 1)):
                 await keeper.tidy(20 * DAY)
@@ -143,6 +145,11 @@ def test_an_original_goes_once_it_was_kept_for_its_time(scene: Scene, journal: J
 
 def test_the_trash_of_a_folder_that_is_not_there_any_more_is_left(scene: Scene, journal: Journal) -> None:
     replaced(scene, journal, [])
+    assert len(list(scene.trash.iterdir())) == 1
+
+
+def test_the_trash_of_a_paused_folder_is_left(scene: Scene, journal: Journal) -> None:
+    replaced(scene, journal, [standing(scene)], paused=True)
     assert len(list(scene.trash.iterdir())) == 1
 
 

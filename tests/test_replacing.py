@@ -292,6 +292,31 @@ def test_a_file_with_another_name_or_another_of_its_new_name_is_left(
         assert (found["verdict"], words in found["error"]) == ("refused", True)
 
 
+def test_a_paused_folder_replaces_nothing_until_it_is_resumed(start_daemon: Start, library: Path, film: Path) -> None:
+    copies(library, film, "film.mkv")
+    daemon = shrinking(start_daemon, library)
+    daemon.client.post("/api/queue/pause").raise_for_status()
+    wait_until(lambda: jobs(daemon), "it to be taken")
+    tell(daemon, "pause")
+    daemon.client.post("/api/queue/resume").raise_for_status()
+    wait_until(lambda: history(daemon)["error"] == "it waits until its folder is resumed", "it to be made, and wait")
+    assert contents(library) == {"film.mkv": film.read_bytes()}
+    daemon.stop()
+    daemon.start()
+    assert (history(daemon)["verdict"], contents(library)) == ("completed", {"film.mkv": film.read_bytes()})
+    tell(daemon, "resume")
+    assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
+
+
+def history(daemon: Daemon) -> Any:
+    [one] = daemon.client.get("/api/folders/library/history").json()["items"]
+    return one
+
+
+def tell(daemon: Daemon, verb: str) -> None:
+    daemon.client.post(f"/api/folders/library/{verb}").raise_for_status()
+
+
 def test_originals_are_removed_in_their_time_and_nothing_else_of_the_trash(
     start_daemon: Start, library: Path, film: Path
 ) -> None:

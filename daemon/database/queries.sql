@@ -931,6 +931,10 @@ WHERE deliveries.next_attempt_at <= :now AND deliveries.id NOT IN (SELECT value 
         substr(deliveries.place, 1, 4) <> 'http'
         OR coalesce(jobs.owner, '') NOT IN (SELECT value FROM json_each(:stay))
     )
+    AND NOT (
+        substr(deliveries.place, 1, 9) = 'original:' AND deliveries.status IN ('pending', 'running')
+        AND deliveries.landing IS NULL AND jobs.folder IN (SELECT folder FROM paused_folders)
+    )
 ORDER BY deliveries.next_attempt_at LIMIT 1
 
 -- One that waits for a place that rests, without that it is said. That others found it away is the operator's to know.
@@ -963,10 +967,16 @@ UNION ALL
 SELECT 1 FROM variations WHERE deliver IS NOT NULL AND status <> 'completed'
 LIMIT 1
 
--- Those of these that are still to be made.
+-- Those of these that are still to be made, and now: nothing is replaced in a paused folder, unless it was begun.
 -- name: wanted_deliveries
 SELECT id FROM deliveries WHERE id IN (SELECT value FROM json_each(:deliveries)) AND next_attempt_at IS NOT NULL
-    AND status IN ('pending', 'running')
+    AND status IN ('pending', 'running') AND NOT (
+        substr(place, 1, 9) = 'original:' AND landing IS NULL AND EXISTS (
+            SELECT 1 FROM variations JOIN jobs ON jobs.seq = variations.job
+                JOIN paused_folders ON paused_folders.folder = jobs.folder
+            WHERE variations.seq = deliveries.variation
+        )
+    )
 
 -- Whether attempts at one of these may have left something that nobody tried to remove yet.
 -- name: uncleared_delivery
@@ -1224,6 +1234,11 @@ SELECT name, inode, bytes, job, error, coalesce(said, iif(outcome = 'failed', (
         JOIN deliveries ON deliveries.variation = variations.seq
     WHERE jobs.id = watched_files.job AND jobs.undelivered > 0 AND deliveries.status IN ('pending', 'running')
         AND deliveries.error IS NOT NULL LIMIT 1
+), (
+    SELECT 'it waits until its folder is resumed' FROM jobs JOIN variations ON variations.job = jobs.seq
+        JOIN deliveries ON deliveries.variation = variations.seq JOIN paused_folders ON paused_folders.folder = jobs.folder
+    WHERE jobs.id = watched_files.job AND jobs.undelivered > 0 AND deliveries.status IN ('pending', 'running')
+        AND substr(deliveries.place, 1, 9) = 'original:' AND deliveries.landing IS NULL LIMIT 1
 )) AS waiting FROM watched_files
 WHERE folder = :folder AND (taken_at, inode) < (:below, :inode) AND recipe IN (:recipe, :ruled)
     AND (job IS NOT NULL OR error IS NOT NULL)
@@ -1272,7 +1287,12 @@ UPDATE replacements SET folder = :name WHERE folder = :was
 
 -- The same of jobs that are not over.
 -- name: rename_folder_of_jobs
-UPDATE jobs SET folder = :name WHERE folder = :was AND queued + processing > 0
+UPDATE jobs SET folder = :name WHERE folder = :was AND seq IN (
+    SELECT seq FROM jobs WHERE folder = :was AND queued + processing > 0
+    UNION ALL
+    SELECT variations.job FROM deliveries JOIN variations ON variations.seq = deliveries.variation
+    WHERE deliveries.next_attempt_at IS NOT NULL
+)
 
 -- The same of what is paused.
 -- name: rename_folder_of_paused_folders
@@ -1427,11 +1447,12 @@ SELECT * FROM replacements WHERE id = :id
 -- name: rename_replacement
 UPDATE replacements SET taken_by = :taken_by WHERE id = :id AND step IN ('done', 'emptying')
 
--- Those that something is left to be done of: what was begun, and what was kept long enough.
+-- Those that something is left to be done of: what was begun, and what was kept long enough, but for paused folders.
 -- name: due_replacements
 SELECT * FROM replacements WHERE step IN ('undoing', 'emptying')
 UNION ALL
 SELECT * FROM replacements WHERE step = 'done' AND keep_until <= :now
+    AND folder NOT IN (SELECT folder FROM paused_folders)
     AND keep_seen <= (SELECT seconds FROM seen_time WHERE one = 1)
 
 -- Has originals of a folder be kept for so many seconds, where that is longer than was said when they were replaced.

@@ -132,7 +132,9 @@ class Watcher:
         return await self._view(watch)
 
     async def pause(self, folder: str) -> FolderView:
-        """Has a folder be left alone, also by the next daemon, until it is resumed. Raises NotFound."""
+        """Has a folder be left alone, also by the next daemon, until it is resumed: nothing is replaced in it, either.
+
+        Raises NotFound."""
         watch = self._named(folder)
         await self._store.write(lambda t: t.run("pause_folder", folder=folder))
         watch.paused = True
@@ -144,6 +146,7 @@ class Watcher:
         await self._store.write(lambda t: t.run("resume_folder", folder=folder))
         await self._schedules.overrule(folder)
         watch.paused = False
+        self._deliveries.expect()
         return await self.scan(folder)
 
     async def retry(self, folder: str) -> FolderView:
@@ -217,7 +220,7 @@ class Watcher:
             watch.waiting = before | watch.waiting
             raise
         watch.scanned_at, watch.error = self._now(), walk.flaw
-        if isinstance(watch.folder, Folder):
+        if isinstance(watch.folder, Folder) and not watch.paused:
             await self._let_go(watch.folder)
         await self._take_all(watch, watch.stable(before, time.monotonic()))
 
