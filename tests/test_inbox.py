@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,10 +24,14 @@ from surroundings import thorough
 from test_delivery_folder import dies_at
 from test_folders import inbox, jobs, made, page, scans, shown, verdicts, watching
 
+from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder, When
-from daemon.database.store import Transaction
+from daemon.database.store import Store, Transaction
 from daemon.delivery import disk_mark, no_replace
 from daemon.folders import fates
+from daemon.folders.scan import Found
+from daemon.folders.watch import Watcher
+from daemon.folders.watched import Watched
 from daemon.media.model import Media, VideoStream
 from daemon.paths import Paths
 from daemon.source_files import identity_of
@@ -161,6 +170,59 @@ def test_a_disc_in_an_inbox_is_left_as_it_is(start_daemon: Start, inbox: Path, c
     assert one["error"] == (
         "not taken, since what is taken here is moved or deleted: it is part of a stream or disc: it lies in BDMV"
     )
+
+
+def test_what_a_playlist_names_whose_name_is_no_text_keeps_no_other_back(
+    start_daemon: Start, inbox: Path, clip: Path
+) -> None:
+    (inbox / os.fsdecode(b"\xfe.m3u8")).write_bytes(b"#EXTM3U\n\xfe.ts\nseg.mp4\n")
+    for name in ("seg.mp4", "a.mp4", "z.mp4"):
+        shutil.copy(clip, inbox / name)
+    daemon = watching(start_daemon, inbox, on_success="delete")
+    gone = {"seg.mp4": "refused", "a.mp4": "deleted", "z.mp4": "deleted"}
+    wait_until(lambda: verdicts(daemon) == gone, "the others to go")
+
+
+def test_a_fault_at_one_file_keeps_no_other_back(inbox: Path) -> None:
+    """Whatever is wrong with ffspool, or with that file."""
+    tried, watch = [], Watched(folder(inbox), time.time)
+
+    async def take(_: Watched, found: Found) -> None:
+        tried.append(found.path)
+        if found.path == "b":
+            raise ZeroDivisionError
+
+    files = [Found(name, (1, 1, number, 1), 1) for number, name in enumerate("abc")]
+    watcher: Any = SimpleNamespace(_take=take)
+    asyncio.run(Watcher._take_all(watcher, watch, files))
+    assert (tried, watch.error) == (["a", "b", "c"], "b waits, by a fault of ffspool: see its log")
+
+
+def test_a_fault_at_one_file_that_is_to_go_keeps_no_other_from_going(inbox: Path) -> None:
+    known = {**row(inbox, "delete"), "folder": "x", "job": None, "error": None, "returns": 0, "now": 0.0}
+    paths = Paths(inbox.parent / "state")
+    paths.prepare()
+
+    async def kept(store: Store) -> list[str]:
+        rows = await store.read(lambda t: t.all("files_to_go", folder="x"))
+        return [one["name"] for one in rows]
+
+    async def keep(store: Store) -> None:
+        for recipe, name in (("a", "no\0name.mp4"), ("b", "film.mp4")):
+            asked = known | {"recipe": recipe, "name": name}
+            await store.write(lambda t, asked=asked: t.run("insert_watched_file", **asked))
+
+    async def let_go(store: Store) -> list[str]:
+        watcher: Any = SimpleNamespace(_store=store, _threads=Workers("a scan", most=1))
+        await Watcher._let_go(watcher, folder(inbox, "delete"))
+        return await kept(store)
+
+    in_store(paths, keep)
+    with closing(sqlite3.connect(paths.database)) as database:
+        database.execute("UPDATE watched_files SET finished = 1")
+        database.commit()
+    assert in_store(paths, let_go) == ["no\0name.mp4"]
+    assert left(inbox) == []
 
 
 def test_what_has_the_name_of_many_is_moved_in_few_looks(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:

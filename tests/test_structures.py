@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def test_a_part_is_told_by_what_lies_beside_it(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(holds)
     assert whole_of(tmp_path / path) == (words and f"it is {words}")
+
+
+def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
+    film = tmp_path / "seg0.ts"
+    film.write_bytes(b"film")
+    playlist = tmp_path / os.fsdecode(b"\xfe.m3u8")
+    playlist.write_text("#EXTM3U\nseg0.ts\n")
+    assert (whole_of(film) or "").encode().endswith(b".m3u8 names it")
+    playlist.rename(tmp_path / os.fsdecode(b"seg0.ts.\xfe.md5"))
+    folder = Folder(name="x", path=tmp_path, variations=(), replace=Replace(trash=tmp_path / ".trash"))
+    with pytest.raises(Unfit, match="is of this very file") as refused:
+        replacing(folder, "seg0.ts", local_source("seg0.ts", film, (str(tmp_path),)), "ts", "")
+    assert str(refused.value).encode()
 
 
 def test_nothing_takes_the_place_of_a_part(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from daemon.errors import BadParameter, UnsuitableSource
 from daemon.folders.structures import whole_of
 from daemon.media.model import Media
 from daemon.models import Replacing, Wanted
+from daemon.plaintext import visible
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes import command
@@ -107,7 +108,7 @@ def _refuse_taken(path: Path, ending: str) -> None:
     if path.suffix.lower() == ending:
         after = [name for name in after if name.lower().endswith(SUMS)]
     if after:
-        raise Unfit(f"{min(after)} is of this very file, by its name, and would be of none")
+        raise Unfit(f"{visible(min(after))} is of this very file, by its name, and would be of none")
 
 
 def device_of(path: Path) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from daemon.plaintext import visible
+
 DISCS = frozenset({
     "bdmv", "video_ts", "audio_ts", "hvdvd_ts", "avchd", "xdroot", "bdav", "bpav", "m4root", "dvd_rtav", "mpegav",
 })  # fmt: skip
@@ -38,6 +40,11 @@ WORD = re.compile(r"\$[^$]*\$")  # of the templates of DASH
 
 def whole_of(path: Path) -> str | None:
     """Returns in words what a file is a part of; None: of nothing that is known. Raises OSError. Blocks."""
+    words = _whole_of(path)
+    return words and visible(words)  # what lies beside it may have a name that is no text
+
+
+def _whole_of(path: Path) -> str | None:
     if disc := next((one.name for one in path.parents if one.name.lower() in DISCS), None):
         return f"it is part of a stream or disc: it lies in {disc}"
     if library := next((one.name for one in path.parents if one.name.lower().endswith(LIBRARIES)), None):

@@ -225,8 +225,9 @@ class Watcher:
         await self._take_all(watch, watch.stable(before, time.monotonic()))
 
     async def _take_all(self, watch: Watched, files: Sequence[Found]) -> None:
-        """Takes each but what its store does not show, until there is no room, or the folder is away."""
-        unshown = list[str]()
+        """Takes each but what its store does not show, or is at fault with, until there is no room, or the folder is
+        away."""
+        unshown, faults = list[str](), list[str]()
         for found in files:
             try:
                 await self._take(watch, found)
@@ -237,10 +238,15 @@ class Watcher:
                 tell(log, logging.WARNING, "files wait to be taken", folder=watch.folder.name, error=str(error))
                 watch.error = "; ".join(filter(None, (watch.error, f"files wait to be taken: {error}")))
                 return
+            except Exception:
+                if not faults:
+                    log.exception("a file of the folder %s is not taken, by a fault of ffspool", watch.folder.name)
+                faults.append(f"{found.path} waits, by a fault of ffspool: see its log")
         if unshown:
             tell(log, logging.WARNING, "objects cannot be looked at", folder=watch.folder.name, count=len(unshown))
-            more = f" (and {len(unshown) - 1} more)" if unshown[1:] else ""
-            watch.error = "; ".join(filter(None, (watch.error, unshown[0] + more)))
+        for words in filter(None, (unshown, faults)):
+            more = f" (and {len(words) - 1} more)" if words[1:] else ""
+            watch.error = "; ".join(filter(None, (watch.error, words[0] + more)))
 
     async def _let_go(self, folder: Folder) -> None:
         """Moves or deletes what is done with; what cannot be yet, after a later scan."""
@@ -254,6 +260,10 @@ class Watcher:
                 if fates.is_away(error):
                     return
                 await self._store.write(partial(fates.tell_of, row, f"it stays for now: {fates.why(error)}"))
+                continue
+            except Exception:
+                log.exception("a file of the folder %s cannot go, by a fault of ffspool", folder.name)
+                await self._store.write(partial(fates.tell_of, row, "it stays, by a fault of ffspool: see its log"))
                 continue
             await self._store.write(partial(fates.record, row, stays))
             tell(
