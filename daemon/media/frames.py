@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 import time
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ RATE_SHARE = 0.1  # by which what is said of a rate may be off
 PATIENCE = 2.0  # seconds for all of this, beyond the first frame
 HIDING = {"vp8", "vp9", "libvpx", "libvpx-vp9"}  # codecs whose packets may hold what is never shown
 NEARLY = 0.5  # degrees, within which FFmpeg takes a turn for that of a quarter
+PACKED = re.compile(rb"\x00\x00\x01\xb2DivX\d+(?:b|Build)\d+p")  # how DivX says that packets hold two pictures or none
 TICK = 0.0015  # seconds: one of Matroska's clock
 
 # Codecs that can hold fields; a stream of another is progressive.
@@ -206,10 +208,12 @@ def _spacing(stamps: Sequence[float], jump: float) -> tuple[float | None, bool]:
 
 def counted(stream: Pictures, seen: Impression) -> bool:
     """Tells whether all that is known of its pictures' times is that they follow each other: of AVI with what that was
-    not made for, pictures in another order than they are shown in, and of a program stream without any times."""
-    reordered = bool(stream.codec_context.has_b_frames) and stream.codec_context.name in {"h264", "hevc"}
-    container = stream.container.format.name
-    return (reordered and container == "avi") or (not seen.timed and container == "mpeg")
+    not made for, pictures in another order than they are shown in or two of them in a packet, and of a program stream
+    without any times."""
+    codec, container = stream.codec_context, stream.container.format.name
+    reordered = bool(codec.has_b_frames) and codec.name in {"h264", "hevc"}
+    packed = codec.name == "mpeg4" and PACKED.search(codec.extradata or b"") is not None
+    return ((reordered or packed) and container == "avi") or (not seen.timed and container == "mpeg")
 
 
 def rate(stream: Pictures, seen: Impression) -> float | None:
