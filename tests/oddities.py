@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
@@ -28,6 +29,24 @@ def stream_header(kind: bytes, offset: int, value: bytes) -> Callable[[bytes], b
         return whole[:at] + value + whole[at + len(value) :]
 
     return edit
+
+
+def telecined(whole: bytes) -> bytes:
+    """MPEG-2 whose pictures, 24 in a second, players are told to show for three fields and two by turns."""
+    edited, before, count = bytearray(whole), 0, 0
+    for mark in re.finditer(rb"\x00\x00\x01([\xb3\xb8\x00]|\xb5[\x80-\x8f])", whole):
+        at = mark.end()
+        if mark[1] == b"\xb3":
+            edited[at + 3] = edited[at + 3] & 0xF0 | 4  # 30000/1001
+        elif mark[1] == b"\xb8":
+            before = count
+        elif mark[1] == b"\0":
+            number, count = before + (whole[at] << 2 | whole[at + 1] >> 6), count + 1
+        else:
+            top, again = ((1, 1), (0, 0), (0, 1), (1, 0))[number % 4]
+            edited[at + 2] = edited[at + 2] & ~0x82 | top << 7 | again << 1
+            edited[at + 3] |= 0x80
+    return bytes(edited)
 
 
 SINE = "sine=frequency=440:sample_rate=48000:duration=1.6,pan=4c|c0=c0|c1=c0|c2=0*c0|c3=0*c0"

@@ -72,8 +72,8 @@ COMMANDS = {
     "h264-capped": (
         "-filter_complex [0:0]setsar=1[s0];"
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
-        "[s1]format=yuv420p[s2] -map [s2] -f null -b:v 7697646 -c:v libx264 -enc_time_base:v demux -fps_mode vfr "
-        "-pass 1 -preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
+        "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -f null -b:v 7697646 -c:a copy -c:v libx264 -enc_time_base:v demux "
+        "-fps_mode vfr -pass 1 -preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
         "-filter_complex [0:0]setsar=1[s0];"
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
         "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -f mp4 -ac:a:0 2 -b:a 128k -b:v 7697646 -c:a aac -c:v "

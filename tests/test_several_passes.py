@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 from conftest import Daemon, wait_until
+from oddities import telecined
+from specimens import FIELDS, MPEG2, heard, read, silent
 from surroundings import thorough
 from test_cancel_over_http import assert_nothing_is_left, cancel, variations
+from test_kinds import frames, make
+from test_unread import made
 
 from daemon.encode.local_engine import LocalEngine
 from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
@@ -71,6 +75,18 @@ def test_what_cannot_be_reached_fails_in_words(daemon: Daemon, clip: Path) -> No
     hours = daemon.submit(clip, spec={"variations": [{"preset": "poster", "at_seconds": 9}]})
     (variation,) = variations(daemon.wait_for(hours["id"], "failed"))
     assert "there is no frame at 9 s" in variation["error"]
+
+
+@pytest.mark.parametrize(
+    "how", [("-bf", "2", "-f", "dvd"), thorough(("-bf", "2", "-f", "vob")), thorough(("-f", "dvd"))]
+)
+def test_both_passes_see_as_many_pictures(ffmpeg: str, tmp_path: Path, how: tuple[str, ...]) -> None:
+    """Where times may jump, FFmpeg counts from the first of the streams that it uses."""
+    bare = silent(*MPEG2, *FIELDS, *how[:-2], "-f", "mpeg2video", rate="24000/1001", size="320x240", seconds=4)
+    made(ffmpeg, tmp_path, "bare.m2v", bare, edit=telecined)
+    both = [*read("bare.m2v"), *heard(seconds=4)[:-1], "-c:v", "copy", "-c:a", "ac3", *how[-2:], "{out}"]
+    output = make(ffmpeg, made(ffmpeg, tmp_path, "film.vob", both), tmp_path, "h264-capped")
+    assert len(list(frames(output))) == 96
 
 
 # Beneath the daemon

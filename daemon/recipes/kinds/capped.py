@@ -74,13 +74,17 @@ def _passes(encoded: Callable[[int], Recipe], video_bits: int, target_bytes: int
 
 
 def _first(recipe: Recipe) -> Recipe:
-    """The pass that only looks at the picture; what it learns lies in the folder it runs in."""
+    """The pass that only looks at the picture; what it learns lies in the folder it runs in.
+
+    Sound goes along, for FFmpeg may count by when it begins: the next pass is to see the same pictures.
+    """
 
     def options(threads: int) -> Options:
         looking = ("c:v", "preset", "b:v", "threads", *timing())
-        return {**{name: recipe.options(threads)[name] for name in looking}, "pass": 1}
+        heard = {"c:a": "copy"} if recipe.sound else {}
+        return {**{name: recipe.options(threads)[name] for name in looking}, **heard, "pass": 1}
 
-    return measuring(recipe)._replace(sound=(), subtitles=(), options=options)
+    return measuring(recipe)._replace(subtitles=(), options=options)
 
 
 def _budget(media: Media, rate: float, wanted: CappedParameters) -> Budget:
