@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 import pytest
-from specimens import AAC, H264, MPEG2, MPEG4, Step, encoded, film, picture, shifted, silent, sound
+from specimens import AAC, H264, MPEG2, MPEG4, Step, encoded, film, picture, read, shifted, silent, sound
 from surroundings import crossed, thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
@@ -346,3 +347,30 @@ def test_a_packet_that_is_said_to_last_until_the_sound_goes_on_is_followed_by_a_
     late = begun_late(*H264, *AAC, "-movflags", "frag_keyframe+empty_moov")
     path = made(ffmpeg, tmp_path, "late.mp4", late)
     assert lasting(make(ffmpeg, path, tmp_path, preset), "audio") == pytest.approx(11.0, abs=0.1)
+
+
+def delayed(*seconds: float) -> Callable[[bytes], bytes]:
+    """An animated PNG whose pictures are shown for so long, each."""
+
+    def edit(whole: bytes) -> bytes:
+        left, edited, at = iter(seconds), bytearray(whole), 8
+        while at < len(whole):
+            (size,) = struct.unpack_from(">I", whole, at)
+            if whole[at + 4 : at + 8] == b"fcTL":
+                struct.pack_into(">HH", edited, at + 28, round(next(left) * 1000), 1000)
+                struct.pack_into(">I", edited, at + 8 + size, zlib.crc32(edited[at + 4 : at + 8 + size]))
+            at += 12 + size
+        return bytes(edited)
+
+    return edit
+
+
+def test_of_few_pictures_the_last_lasts_until_its_track_ends(ffmpeg: str, tmp_path: Path) -> None:
+    """By how far apart they are decoded each would last for seconds."""
+    made(ffmpeg, tmp_path, "few.apng", silent("-f", "apng", rate="10", seconds=0.3), edit=delayed(0, 3, 0.1))
+    uneven = [*H264, "-bf", "3", "-b_strategy", "0", "-fps_mode", "vfr"]
+    path = made(ffmpeg, tmp_path, "few.mp4", [*read("few.apng"), *uneven, "-enc_time_base:v", "demux", "{out}"])
+    found = read_media(str(path))
+    assert found.video
+    assert found.video.reordered
+    assert found.duration_seconds == pytest.approx(3.17, abs=0.02)

@@ -227,13 +227,13 @@ def _last_end(container: InputContainer, picture: VideoStream, begins: float, en
     """When the picture ends that is shown last, by what its packet tells.
 
     Of a stream that is not decoded in that order may a packet tell how much later the next is decoded: after a pause,
-    for one. It then counts until its track ends, or for as long as most pictures last.
+    for one. It then counts until its track ends, or, where that is not told, for as long as most pictures last.
     """
     stream = container.streams[picture.index]
-    said, usual = of_stream(stream), _frame_seconds(stream)
-    if not picture.reordered or not (said or usual):
+    end, usual = begin(stream) + (of_stream(stream) or 0.0), _frame_seconds(stream)
+    if not picture.reordered or not (end > begins or usual):
         return ends
-    return min(ends, max(begins + usual, begin(stream) + (said or 0.0)))
+    return min(ends, end if end > begins + LEAST_JITTER else begins + usual)
 
 
 def _packets(
