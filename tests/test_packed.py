@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
-from specimens import MP3, MPEG4, encoded
+from specimens import H264, MP3, MPEG2, MPEG4, encoded
 from surroundings import thorough
 from test_kinds import frames, make
 from test_unread import defaults, made
@@ -78,3 +78,18 @@ def test_copies_of_packed_pictures_are_refused(ffmpeg: str, tmp_path: Path, pres
     assert plan(read_media(str(plain)), preset, defaults(preset)).copied
     with pytest.raises(UnsuitableSource, match="does not tell when all of its pictures are shown"):
         plan(read_media(str(path)), preset, defaults(preset))
+
+
+WRITTEN = {"h264": [*H264, "-bf", "2"], "mpeg2": [*MPEG2, "-bf", "2"], "mpeg4": [*MPEG4, "-bf", "2"]}
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg2", thorough("mpeg4")])
+def test_pictures_that_asf_has_in_another_order_are_encoded_in_theirs(ffmpeg: str, tmp_path: Path, codec: str) -> None:
+    """It tells but one time of each."""
+    path = made(ffmpeg, tmp_path, "film.wmv", encoded(*WRITTEN[codec], "-c:a", "mp2"))
+    for preset in ("remux-mkv", "remux-mp4"):
+        with pytest.raises(UnsuitableSource, match="does not tell when all of its pictures are shown"):
+            plan(read_media(str(path)), preset, defaults(preset))
+    whole = made(ffmpeg, tmp_path, "film.mkv", encoded(*WRITTEN[codec], "-c:a", "mp2"))
+    for before, after in zip(frames(whole), frames(make(ffmpeg, path, tmp_path, "archive-ffv1")), strict=True):
+        assert (before.to_ndarray() == after.to_ndarray()).all()

@@ -9,6 +9,8 @@ from daemon.presets.parameters import VideoParameters
 from daemon.recipes.picture import to_deinterlace
 from daemon.recipes.recipe import Options, Request
 
+FOREIGN = {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"}  # codecs of which ASF tells one time of each picture
+
 
 def picture_fits(request: Request[VideoParameters]) -> bool:
     """Tells whether it has that codec, is within the bounds, and shows as it is stored: plain SDR, unturned, whole."""
@@ -26,8 +28,10 @@ def picture_fits(request: Request[VideoParameters]) -> bool:
 def muddled(media: Media) -> bool:
     """Tells whether only a decoder finds out when its pictures are to be shown, which are stored in another order."""
     picture = media.video
-    untold = picture is not None and picture.reordered and media.format in {"h264", "hevc"}
-    return untold or (picture is not None and (picture.counted or picture.unstamped > 0))
+    if picture is None:
+        return False
+    untold = media.format in {"h264", "hevc"} or (media.format == "asf" and picture.codec in FOREIGN)
+    return (picture.reordered and untold) or picture.counted or picture.unstamped > 0
 
 
 def picture_options(media: Media, container: str) -> Options:
