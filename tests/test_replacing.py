@@ -308,6 +308,30 @@ def test_a_paused_folder_replaces_nothing_until_it_is_resumed(start_daemon: Star
     assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
 
 
+def test_what_was_undone_stays_so_on_other_terms_until_it_is_retried(
+    start_daemon: Start, library: Path, film: Path
+) -> None:
+    copies(library, film, "film.mkv")
+    there = library / "films" / "film.mkv"
+    daemon = shrinking(start_daemon, library)
+    assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
+    assert undo(daemon, there).returncode == 0
+    tell(daemon, "retry")  # which has other files looked at anew
+    scanned_again(daemon)
+    assert (history(daemon)["verdict"], len(jobs(daemon))) == ("undone", 1)
+    daemon.stop()
+    there.rename(library / "films" / "Film (2020).mkv")
+    configured(library, min_saving=0.2)
+    daemon.start()
+    found = verdict(daemon, "films/Film (2020).mkv")
+    assert (found["verdict"], found["error"]) == (
+        "refused", "not replaced: it was put back by `ffspool folders undo`: `retry` has it replaced again"
+    )  # fmt: skip
+    assert contents(library) == {"Film (2020).mkv": film.read_bytes()}
+    tell(daemon, "retry")
+    wait_until(lambda: verdict(daemon, "films/Film (2020).mkv")["verdict"] == "replaced", "it to be replaced again")
+
+
 def history(daemon: Daemon) -> Any:
     [one] = daemon.client.get("/api/folders/library/history").json()["items"]
     return one

@@ -1251,6 +1251,25 @@ DELETE FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
         outcome = 'not delivered' AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = watched_files.job)
     ))
 
+-- Lets files be replaced anew that were put back when other was made of them.
+-- name: forget_undone_files
+UPDATE watched_files SET outcome = 'not replaced', said = 'it was undone, and looked at anew since'
+WHERE folder = :folder AND outcome = 'undone' AND recipe NOT IN (:recipe, :ruled)
+
+-- Whether a file was put back, whatever was made of it and whatever it is called by now.
+-- name: undone_file
+WITH RECURSIVE recipes (recipe) AS (
+    SELECT min(recipe) FROM watched_files WHERE folder = :folder
+    UNION ALL
+    SELECT (SELECT min(recipe) FROM watched_files WHERE folder = :folder AND recipe > recipes.recipe)
+    FROM recipes WHERE recipe IS NOT NULL
+)
+SELECT 1 FROM recipes JOIN watched_files USING (recipe)
+WHERE folder = :folder AND inode = :inode AND bytes = :bytes AND modified = :modified AND outcome = 'undone'
+UNION ALL
+SELECT 1 FROM watched_files INDEXED BY watched_files_by_name
+WHERE folder = :folder AND name = :name AND bytes = :bytes AND modified = :modified AND outcome = 'undone'
+
 -- The jobs of those that were made and not delivered.
 -- name: jobs_of_undelivered_files
 SELECT jobs.seq, jobs.not_delivered FROM watched_files JOIN jobs ON jobs.id = watched_files.job

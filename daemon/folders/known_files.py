@@ -36,6 +36,14 @@ def retry(watch: Watched, now: float, transaction: Transaction) -> None:
     for job in transaction.all("jobs_of_undelivered_files", **watch.key):
         rows.retry({"job": job["seq"], "source": None, "variation": None}, now, transaction)
     transaction.run("forget_failed_files", **watch.key)
+    transaction.run("forget_undone_files", **watch.key)
+
+
+def is_undone(folder: str, found: Found, transaction: Transaction) -> bool:
+    """Tells whether a file was replaced on whatever terms, and put back."""
+    inode, size, modified = key_of(found.identity)
+    known = {"name": found.path, "inode": inode, "bytes": size, "modified": modified}
+    return transaction.one("undone_file", folder=folder, **known) is not None
 
 
 def adopt(watch: Watched, transaction: Transaction) -> None:

@@ -16,7 +16,7 @@ from daemon.config_tables import Folder
 from daemon.delivery import disk_mark, rules
 from daemon.delivery.result_mark import Mark, marks_of
 from daemon.errors import Conflict, ProbeError, Unavailable
-from daemon.folders import own_outputs
+from daemon.folders import known_files, own_outputs
 from daemon.folders.hints import Hints
 from daemon.folders.origin import Ours, Refused, Taken, Unwritten
 from daemon.folders.replacing import Unfit, lost, replacing
@@ -100,6 +100,8 @@ class LocalFiles:
         if key_of(source.identity) != key_of(found.identity) or await self._is_written(found.path):
             return None
         await self._refuse_holes(found.path)
+        if self._folder.replace:
+            await self._refuse_undone(found)
         marks = await self._on_thread(partial(marks_of, self._folder.path / found.path))
         if any(mark.bytes == source.bytes for mark in marks):
             raise Ours
@@ -113,6 +115,11 @@ class LocalFiles:
         if error := self._flaw(media, source):
             raise Refused(error)
         return Taken(replace(source, media=media), await self._wanted(found.path, source, media, disk), disk)
+
+    async def _refuse_undone(self, found: Found) -> None:
+        if await self._store.read(partial(known_files.is_undone, self._folder.name, found)):
+            put_back = "it was put back by `ffspool folders undo`: `retry` has it replaced again"
+            raise Refused(f"{NOT_REPLACED}{put_back}")
 
     async def _disk(self, name: str, source: NewSource) -> str | None:
         """The mark of the disk that a file lies on, which is made if need be; None: it does not lie there any more."""
