@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from daemon.errors import UnsuitableSource
-from daemon.media.model import TIMED, AudioStream, Media, SubtitleStream, VideoStream
+from daemon.media.model import TIMED, AudioStream, Media, SubtitleStream
 from daemon.models import Contents, Kept, LeftOut, in_lines
 from daemon.presets.traits import Family
-from daemon.recipes import chapters
-from daemon.recipes.containers import MOMENT, RELEASE, Container
+from daemon.recipes import chapters, picture_contents
+from daemon.recipes.account import TIMECODED, Account, Facts, either
+from daemon.recipes.containers import MOMENT, RELEASE
 from daemon.recipes.metadata import GAINS, told_by
-from daemon.recipes.picture import is_mistaken, is_thinned, may_change_shape
-from daemon.recipes.recipe import Options, Recipe
+from daemon.recipes.recipe import Recipe
 from daemon.recipes.sound import of_all_around, unheard
 
 LEAST_HOLE = 0.5  # seconds without sound, amid it, that are worth a word
 MOST_IN_FLAC, STEREO = 8, 2  # channels
-HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
-STAYS = {"hdr10+": "hdr10"}  # of HDR, what an encode passes on
 _HEARD_OR_SEEN = {"picture", "sound", "subtitles", "captions"}
 _OF_PICTURES = {"picture", "hdr", "transparency", "end"}
-_IMPLIED = {"hearing_impaired": "captions", "visual_impaired": "descriptions"}  # in MP4 both stand for one thing
-SEE_THROUGH = {"libvpx-vp9", "gif", "libwebp_anim"}  # encoders that are given what is transparent, where it is
-APART = {"vp8", "vp9"}  # whose transparency is a stream of its own beside each picture
-TIMECODED = {"mp4", "matroska", "webm"}  # containers
-_Facts = Iterator[Kept | LeftOut]
 
 
 def accounted(recipe: Recipe, media: Media, wanted: Family, *, silent: bool) -> Recipe:
@@ -53,19 +44,15 @@ def _refuse_losses(left_out: Sequence[LeftOut]) -> None:
         raise UnsuitableSource(f"{words}; ask for on_loss=tell to have the rest")
 
 
-class _Account(NamedTuple):
-    recipe: Recipe
-    media: Media
-    wanted: Family
-    container: Container
-    options: Options
+class _Account(Account):
+    """Is told in full."""
 
-    def facts(self) -> _Facts:
-        yield from self._picture()
+    def facts(self) -> Facts:
+        yield from picture_contents.facts(self)
         yield from self._sound()
         yield from self._subtitles()
         for track in self.media.unread:
-            if track.why == TIMED and self._keeps_timecode():
+            if track.why == TIMED and self.keeps_timecode():
                 yield Kept(what=track.kind, track=track.index, detail="timecode")
             else:
                 yield LeftOut(what=track.kind, why=track.why, track=track.index)
@@ -75,122 +62,13 @@ class _Account(NamedTuple):
         if self.media.cut_off or self.media.lacks_end:
             yield LeftOut(what="end", why="the source ends in the middle of a recording: what is there is used")
 
-    def _asked(self, name: str, value: str) -> str | None:
-        """That it was asked for, if it was."""
-        return f"{name}={value} was asked for" if getattr(self.wanted, name, None) == value else None
-
-    # The picture
-
-    def _picture(self) -> _Facts:
-        picture = self.media.video
-        if picture is None:
-            return
-        if not self.recipe.plan.video:
-            why, index = "the preset keeps sound alone", picture.index
-            yield LeftOut(what="picture", why=why, track=index, detail=picture.codec, meant=True)
-            return
-        yield from self._track("picture", picture, picture.marks)
-        yield from self._frames(picture)
-        yield from self._hdr(picture)
-        if is_mistaken(picture) and not self._is_exact():
-            why = "no filter converts them, and they are taken for usual ones: remux it"
-            yield LeftOut(what="colours", why=why, track=picture.index, detail=picture.colour.matrix)
-        if picture.regraded and self._encoder != "copy":
-            why = "they change their meaning midway, and all are taken for what the first are: cut it in two there"
-            yield LeftOut(what="colours", why=why, track=picture.index, detail=picture.regraded)
-        if picture.alpha:
-            yield from self._transparency(picture)
-        if picture.dolby_vision:
-            why = "an encode keeps only the picture below it"
-            yield from _either("dolby_vision", why, kept=self._encoder == "copy")
-        if picture.timecode and not any(track.why == TIMED for track in self.media.unread):
-            why = "an encode does not pass it on"
-            yield from _either("timecode", why, kept=self._keeps_timecode(), detail=picture.timecode)
-        if picture.spherical:
-            why = "only an encode in its own size and shape passes it on, to MP4, MKV or WebM: remux it"
-            yield from _either("spherical", why, kept=self._is_exact() or self.recipe.plan.all_around)
-        if self.media.cropped:
-            why = "an encode shows the edges, too, that players are asked to leave out: remux it"
-            yield from _either("crop", why, kept=self._encoder == "copy")
-        if picture.stereo:
-            why = "only an encode that turns or frames nothing passes it on, to MP4, MKV or WebM: remux it"
-            yield from _either("stereo", why, kept=self._is_exact() or self.recipe.plan.stereo)
-        if picture.captions:
-            yield from self._captions(picture)
-        elif self._asked("captions", "text"):
-            yield LeftOut(what="captions", why="captions=text was asked for, and none are found")
-
-    def _keeps_timecode(self) -> bool:
-        fits = self._is_exact() and self.recipe.plan.container in TIMECODED
-        return fits and not self._asked("metadata", "strip")
-
-    def _frames(self, picture: VideoStream) -> _Facts:
-        if picture.gap_seconds:
-            hole, why = (
-                f"{picture.gap_seconds:.1f} s of the picture",
-                "the source has none in its middle: the last stays",
-            )
-            yield LeftOut(what="gap", why=why, track=picture.index, detail=hole)
-        if picture.fleeting and self._encoder != "copy":
-            why = "by its times each follows the one before at once: no screen shows both, and not all are kept"
-            detail = f"{picture.fleeting} of {picture.pictures}"
-            yield LeftOut(what="pictures", why=why, track=picture.index, detail=detail)
-        if picture.reshaped and self._encoder != "copy" and not may_change_shape(self.media):
-            why = "its pictures change their size midway, and those of an odd one get no bars: later ones are stretched"
-            yield LeftOut(what="shape", why=why, track=picture.index)
-
-    @property
-    def _encoder(self) -> str | None:
-        """FFmpeg's name for what makes the picture, such as "copy"."""
-        return self.options.get("c:v", self.options.get("c"))
-
-    def _is_exact(self) -> bool:
-        """Whether its frames go into the output untouched."""
-        return self.recipe.direct is not None and self._encoder in {"copy", "ffv1"}
-
-    def _hdr(self, picture: VideoStream) -> _Facts:
-        colour = self.recipe.plan.colour
-        if picture.hdr is None:
-            return
-        if self._is_exact():
-            yield Kept(what="hdr", detail=picture.hdr)
-        elif colour is None or colour.transfer not in HDR_TRANSFERS:
-            yield LeftOut(what="hdr", why="the output is for ordinary screens", detail=picture.hdr)
-        else:
-            yield Kept(what="hdr", detail=STAYS.get(picture.hdr, picture.hdr))
-            if picture.hdr in STAYS:
-                yield LeftOut(what="hdr", why="encoders do not pass on what changes by scene", detail=picture.hdr)
-
-    def _transparency(self, picture: VideoStream) -> _Facts:
-        if (
-            self._encoder == "copy"
-            and picture.codec in APART
-            and self.recipe.plan.container not in {"matroska", "webm"}
-        ):
-            yield LeftOut(what="transparency", why=f"{self.container.called} has no place for it")
-        else:
-            why = f"the output's codec has none: what is under it is {getattr(self.wanted, 'alpha_colour', 'black')}"
-            yield from _either("transparency", why, kept=self._is_exact() or self._encoder in SEE_THROUGH)
-
-    def _captions(self, picture: VideoStream) -> _Facts:
-        carried = self._encoder in {"copy", "libx264"} or self.options.get("a53cc") == 1
-        most = getattr(self.wanted, "max_frame_rate", math.inf)
-        if self.recipe.captions:
-            yield Kept(what="captions", detail="as a subtitle track")
-        elif dropped := self._asked("captions", "drop"):
-            yield LeftOut(what="captions", why=dropped, meant=True)
-        elif carried and self._encoder != "copy" and is_thinned(picture, most):
-            yield LeftOut(what="captions", why="frames are left out, and their captions with them")
-        else:
-            yield from _either("captions", "the output's codec carries none", kept=carried)
-
     # Tracks
 
-    def _sound(self) -> _Facts:
+    def _sound(self) -> Facts:
         taken = self.recipe.sound
         why = "the preset keeps one track of sound" if taken else "the preset keeps no sound"
         for number, stream in enumerate(taken):
-            yield from self._track("sound", stream, stream.marks)
+            yield from self.track("sound", stream, stream.marks)
             if stream.layout and stream.channels > 2 and self._is_bare(number, stream):
                 why = "Matroska tells how many channels there are, and not where they sit"
                 yield LeftOut(what="layout", why=why, track=stream.index, detail=stream.layout)
@@ -214,7 +92,7 @@ class _Account(NamedTuple):
         codec = stream.codec if made == "copy" else made
         return self.recipe.plan.container == "matroska" and codec.startswith("pcm_")
 
-    def _mixed_down(self, number: int, stream: AudioStream) -> _Facts:
+    def _mixed_down(self, number: int, stream: AudioStream) -> Facts:
         around = of_all_around(stream) if self._is_encoded(number) else None
         placeless = "pan=stereo" in self.options.get(f"filter:a:{number}", "") and not around
         most = 2 if placeless or around else self.options.get(f"ac:a:{number}", stream.channels)
@@ -230,18 +108,18 @@ class _Account(NamedTuple):
             why = "a mix of two has nothing of them: what only they play is not heard"
             yield LeftOut(what="speakers", why=why, track=stream.index, detail=speakers)
 
-    def _subtitles(self) -> _Facts:
+    def _subtitles(self) -> Facts:
         for stream in self.recipe.subtitles:
             forced = ("forced",) if stream.forced else ()
-            yield from self._track("subtitles", stream, (*forced, *stream.marks))
+            yield from self.track("subtitles", stream, (*forced, *stream.marks))
             yield from self._cues(stream)
         for stream in self.media.subtitles:
             if stream not in self.recipe.subtitles:
-                asked, index = self._asked("subtitles", "drop"), stream.index
+                asked, index = self.asked("subtitles", "drop"), stream.index
                 why = asked or self._without_subtitles(stream)
                 yield LeftOut(what="subtitles", why=why, track=index, detail=_described(stream), meant=bool(asked))
 
-    def _cues(self, stream: SubtitleStream) -> _Facts:
+    def _cues(self, stream: SubtitleStream) -> Facts:
         called, plain = self.container.called, self.recipe.plan.container in {"mp4", "webm"}
         for count, why in (
             (stream.late, "they begin when the film has ended"),
@@ -259,52 +137,11 @@ class _Account(NamedTuple):
             return f"{self.container.called} takes none that are pictures: take a preset of MKV"
         return "the preset keeps none"
 
-    def _track(self, what: str, stream: VideoStream | AudioStream | SubtitleStream, said: tuple[str, ...]) -> _Facts:
-        """The track, and what of what it tells has no place."""
-        told, stripped = self.container, self._asked("metadata", "strip")
-        if what == "picture" and not told.names:
-            told = Container(told.called)
-        marks = tuple(mark for mark in said if mark not in {_IMPLIED.get(other) for other in said})
-        language = stream.language if stream.language and told.tells_language(stream.language) else None
-        name = stream.title if told.names and not stripped else None
-        places = {*told.marks, *({"forced"} if told.names else ()), *(told.words if what == "subtitles" else ())}
-        held = tuple(mark for mark in marks if mark in places)
-        yield Kept(what=what, track=stream.index, language=language, name=name, marks=held, detail=stream.codec)
-        why = f"{told.called} has no place for it"
-        if stream.language and not language:
-            yield LeftOut(what="language", why=why, track=stream.index, detail=stream.language)
-        if stream.full_language:
-            alone = f"FFmpeg passes on the language alone ({language})" if language else why
-            yield LeftOut(what="language", why=alone, track=stream.index, detail=stream.full_language)
-        if stream.disabled:
-            unsaid = "FFmpeg does not pass on that players are not to use it"
-            yield LeftOut(what="mark", why=unsaid, track=stream.index, detail="disabled")
-        if stream.title and not name:
-            meant = bool(stripped)
-            yield LeftOut(what="name", why=stripped or why, track=stream.index, detail=stream.title, meant=meant)
-        for mark in marks:
-            if mark not in held:
-                yield LeftOut(what="mark", why=why, track=stream.index, detail=mark)
-        yield from self._tags_of_track(what, stream, stripped)
-
-    def _tags_of_track(
-        self, what: str, stream: VideoStream | AudioStream | SubtitleStream, stripped: str | None
-    ) -> _Facts:
-        passed_on = what != "picture" or self._is_exact()
-        why = f"{self.container.called} has no place for it" if passed_on else "an encode does not pass it on"
-        held = self.container.of_tracks and passed_on and not stripped
-        for tag in stream.tags:
-            if held:
-                yield Kept(what="tag", track=stream.index, detail=tag)
-            else:
-                meant = bool(stripped)
-                yield LeftOut(what="tag", why=stripped or why, track=stream.index, detail=tag, meant=meant)
-
     # What goes with the whole
 
-    def _beside(self) -> _Facts:
+    def _beside(self) -> Facts:
         yield from self._chapters()
-        stripped, there, here = self._asked("metadata", "strip"), self.media.covers, self.recipe.plan.covers
+        stripped, there, here = self.asked("metadata", "strip"), self.media.covers, self.recipe.plan.covers
         if here:
             yield Kept(what="cover", detail=str(min(here, there)))
         if there > here:
@@ -312,8 +149,8 @@ class _Account(NamedTuple):
             yield LeftOut(what="cover", why=why, detail=count, meant=bool(stripped))
         yield from self._attachments()
 
-    def _chapters(self) -> _Facts:
-        media, plan, dropped = self.media, self.recipe.plan, self._asked("chapters", "drop")
+    def _chapters(self) -> Facts:
+        media, plan, dropped = self.media, self.recipe.plan, self.asked("chapters", "drop")
         within = len(chapters.within(media))
         here = min(len(plan.chapters), len(chapters.told(plan.container, media)))
         if here:
@@ -333,12 +170,12 @@ class _Account(NamedTuple):
             why = "players show its chapters alone, in an order of their own: here all is shown as it is stored"
             yield LeftOut(what="order", why=why)
 
-    def _attachments(self) -> _Facts:
+    def _attachments(self) -> Facts:
         for index, name in self.media.attachment_names:
             kept = index in self.recipe.attached
-            yield from _either("attachments", _WITHOUT["attachments"], kept=kept, detail=name)
+            yield from either("attachments", _WITHOUT["attachments"], kept=kept, detail=name)
 
-    def _recording(self) -> _Facts:
+    def _recording(self) -> Facts:
         media, told = self.media, self.container
         whole = None if media.video and media.video.timecode else media.timecode
         for what, detail, held in (
@@ -348,29 +185,22 @@ class _Account(NamedTuple):
             ("device", media.device, told.device),
         ):
             if detail:
-                yield from self._told(what, detail, held=held)
+                yield from self.told(what, detail, held=held)
 
-    def _told(self, what: str, detail: str, *, held: bool) -> _Facts:
-        stripped = self._asked("metadata", "strip")
-        if stripped:
-            yield LeftOut(what=what, why=stripped, detail=detail, meant=True)
-        else:
-            yield from _either(what, f"{self.container.called} has no place for it", kept=held, detail=detail)
-
-    def _tags(self) -> _Facts:
+    def _tags(self) -> Facts:
         tags, gains = self.media.tags, {gain.lower() for gain in GAINS}
         levelled = getattr(self.wanted, "loudness_lufs", None) is not None
         for tag in tags:
             if levelled and tag in gains:
                 yield LeftOut(what="tag", why="the output has another loudness", detail=tag)
             else:
-                yield from self._told("tag", tag, held=self.container.tells_tag(tag))
-        stripped = self._asked("metadata", "strip")
+                yield from self.told("tag", tag, held=self.container.tells_tag(tag))
+        stripped = self.asked("metadata", "strip")
         for tag in self.media.passed_over:
             yield LeftOut(what="tag", why=stripped or "FFmpeg does not read it", detail=tag, meant=bool(stripped))
 
 
-def _beyond_flac(stream: AudioStream) -> _Facts:
+def _beyond_flac(stream: AudioStream) -> Facts:
     if stream.channels > MOST_IN_FLAC:
         why, detail = f"FLAC holds {MOST_IN_FLAC}", f"{stream.channels - MOST_IN_FLAC} of {stream.channels}"
         yield LeftOut(what="channels", why=why, track=stream.index, detail=detail)
@@ -387,10 +217,6 @@ _WITHOUT = {
     "attachments": "only MKV holds them, and only those that have a name and a type",
     "cover": "one is kept, a PNG or JPEG, with sound alone, where the container takes it",
 }
-
-
-def _either(what: str, why: str, *, kept: bool, detail: str | None = None) -> _Facts:
-    yield Kept(what=what, detail=detail) if kept else LeftOut(what=what, why=why, detail=detail)
 
 
 def _described(stream: AudioStream | SubtitleStream) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daemon.media.model import Media
-from daemon.recipes.contents import HDR_TRANSFERS
+from daemon.recipes.picture_contents import HDR_TRANSFERS
 from daemon.recipes.recipe import Plan, Recipe
 
 
