@@ -22,12 +22,13 @@ from daemon.media.allowlist import DISCONTINUOUS, FORWARD_JUMP
 from daemon.media.durations import JITTER, LEAST_JITTER
 from daemon.media.h264_sps import frames_only
 from daemon.media.plausible import MOST_FRAMES_PER_SECOND
-from daemon.media.shapes import Shapes
+from daemon.media.shapes import Shapes, is_layered
 
 MAX_PACKETS_BEFORE_A_PICTURE = 1000
 LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned
 CAPTIONING = {"h264", "hevc", "mpeg2video"}  # whose frames may carry captions
 CAPTIONED = b"GA94"  # what those begin with
+LAYERED = 3  # packets that are looked at for layers
 TIMED = 240  # packets at most whose distance is looked at
 MOST_REORDERED = 17  # pictures, until one is shown that has the time of its packet
 RATE_SHARE = 0.1  # by which what is said of a rate may be off
@@ -47,7 +48,8 @@ class Impression(NamedTuple):
 
     `late` is by how many seconds a packet is to be decoded after what is in it is to be shown: no more than 0.0 but
     where the file errs. It begins at that second of the file's own time, where that is told; before it is, so many
-    pictures are `unstamped`. `timed`: any packet that was read has a time. `shapes` is what is told of their size.
+    pictures are `unstamped`. `timed`: any packet that was read has a time. `layered`: some hold more than decoders
+    show. `shapes` is what is told of their size.
     """
 
     frame: VideoFrame
@@ -59,6 +61,7 @@ class Impression(NamedTuple):
     begin: float | None
     unstamped: int
     timed: bool
+    layered: bool
     shapes: Shapes
 
 
@@ -72,12 +75,13 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     frames: list[VideoFrame] = []
     read_to = -math.inf  # no picture before this is still to come
     late = 0.0
-    captions = timed = False
+    captions = timed = layered = False
     shapes = Shapes(stream)
     first: Any = None
     for count, packet in enumerate(demux.packets(container, stream)):
         first = first or packet
         shapes.take(packet)
+        layered = layered or (count < LAYERED and is_layered(stream, packet))
         timed = timed or packet.pts is not None
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
@@ -98,7 +102,9 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
     captions = captions or any("A53_CC" in frame.side_data for frame in frames)
     begin, unstamped = _begin(frames, tick, rate or float(stream.average_rate or 0))
-    return Impression(frames[0], _interlaced(frames), rate, variable, late, captions, begin, unstamped, timed, shapes)
+    return Impression(
+        frames[0], _interlaced(frames), rate, variable, late, captions, begin, unstamped, timed, layered, shapes
+    )
 
 
 def _leads(packet: Any, first: Any) -> bool:

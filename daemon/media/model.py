@@ -72,6 +72,7 @@ class VideoStream(Model, frozen=True):
     own_colours: bool = False  # whether only players of Dolby Vision know what its numbers mean (profile 5)
     reshaped: bool = False  # whether pictures change their size or their shape midway
     regraded: str | None = None  # what their numbers mean first and then, where that changes midway
+    layered: bool = False  # whether it has layers that decoders leave out, such as the other eye's
     captions: bool = False  # whether frames carry some (EIA-608 or 708)
     spherical: bool = False  # whether it is marked as a 360° film
     stereo: bool = False  # whether each frame, or each second one, is marked as that of one eye or of both

@@ -16,10 +16,31 @@ from daemon.media.model import Colour
 
 LOOKED_AT = 4096  # bytes at the beginning of a packet
 MOST_TOLD = 8  # ways of one stream that are looked at
+_SLICES_ABOVE, _SLICES = {20, 21}, 32  # kinds of units: of layers in H.264; those of HEVC below this
 _SPS_OF_H264, _SPS_OF_HEVC, _SETS_OF_HEVC = 7, 33, {32, 33, 34}  # kinds of units
 _FRAMES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of frames' headers
 _FIRST_ARRAY = 23  # byte of what describes HEVC; each has one unit
 _SEQUENCE, _SIZED = 1, 2  # a kind of AV1's units; the flag of one that tells how long it is
+
+
+def is_layered(stream: Any, packet: Any) -> bool:
+    """Tells whether a packet holds slices of layers that decoders leave out, such as the other eye's picture (MVC,
+    MV-HEVC) or a finer one (SVC, SHVC)."""
+    codec = stream.codec_context
+    if codec.name not in {"h264", "hevc"}:
+        return False
+    length, content = _length(codec), bytes(packet)
+    units = _units(content, length) if length else content.split(b"\0\0\1")[1:]
+    if codec.name == "h264":
+        return any(unit[0] & 31 in _SLICES_ABOVE for unit in units if unit)
+    return any(unit[0] >> 1 & 63 < _SLICES and (unit[0] & 1 or unit[1] >> 3) for unit in units if len(unit) > 1)
+
+
+def _length(codec: Any) -> int:
+    """How many bytes tell the length of each unit; 0: marks part them."""
+    described = codec.extradata or b""
+    at = 4 if codec.name == "h264" else 21
+    return (described[at] & 3) + 1 if described[:1] == b"\1" and len(described) > at else 0
 
 
 class Shapes:
@@ -35,8 +56,7 @@ class Shapes:
         self._in_packets = False
         self._reader: Callable[[bytes], Iterator[bytes]] | None = None
         if codec.name in {"h264", "hevc"}:
-            of_h264 = codec.name == "h264"
-            length = (described[4 if of_h264 else 21] & 3) + 1 if described[:1] == b"\1" and len(described) > 21 else 0
+            of_h264, length = codec.name == "h264", _length(codec)
             self._reader = lambda packet: _parameters(packet, length, of_h264=of_h264)
             self._told |= {*_described(described, of_h264=of_h264)}
             self._in_packets = not (of_h264 or length)

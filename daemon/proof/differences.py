@@ -154,6 +154,8 @@ def _is_there(fact: Kept, made: Media) -> bool:
         return fact.detail not in CERTAIN_TAGS or fact.detail in made.tags
     if fact.what in {"dolby_vision", "spherical", "stereo"}:
         return picture is not None and bool(getattr(picture, fact.what))
+    if fact.what == "layers":
+        return picture is not None and picture.layered
     if fact.what == "transparency":
         return picture is not None and picture.alpha
     if fact.what == "hdr":

@@ -59,6 +59,9 @@ def _marked(account: Account, picture: VideoStream) -> Facts:
     if picture.stereo:
         why = "only an encode that turns or frames nothing passes it on, to MP4, MKV or WebM: remux it"
         yield from either("stereo", why, kept=account.is_exact() or account.recipe.plan.stereo)
+    if picture.layered:
+        why = "decoders show one layer of it alone, and it has more, as of what is seen in 3D: remux it"
+        yield from either("layers", why, kept=account.encoder == "copy")
 
 
 def _frames(account: Account, picture: VideoStream) -> Facts:
