@@ -17,7 +17,7 @@ from typing import NamedTuple
 from daemon.config_tables import AnyFolder, Folder
 from daemon.delivery import result_mark
 from daemon.meant_files import is_meant
-from daemon.plaintext import is_text
+from daemon.plaintext import is_text, visible
 from daemon.source_files import GONE, Identity, changed_of, identity_of
 
 UNFINISHED = (".part", ".partial", ".partial~", ".!qb", ".!ut", ".crdownload", ".download", ".aria2", ".tmp", "~")
@@ -37,8 +37,8 @@ class Found(NamedTuple):
 
 
 class Walk:
-    """Goes once through a folder. `unreadable` counts the folders within it that this user may not enter,
-    `nameless` what is meant and whose name is no UTF-8, `left_out` the files that are not meant by their names."""
+    """Goes once through a folder. `unseen` counts what in it cannot be looked at, `nameless` what is meant and has a
+    name that is no UTF-8, `left_out` the files that are not meant by their names."""
 
     def __init__(self, folder: Folder, apart: Path, enter: Callable[[int, tuple[str, ...]], None]) -> None:
         """Enters all but the folder `apart`, wherever that lies, and daemons' trash; `enter` is told of each by its
@@ -49,7 +49,8 @@ class Walk:
         self._entries = self._through()
         self.looks = 0
         self.left_out = 0
-        self.unreadable = 0
+        self.unseen = 0
+        self._such_as = ""  # the first of that, and why
         self.nameless = 0
 
     def next(self, looks: int) -> list[Found] | None:
@@ -63,8 +64,8 @@ class Walk:
     def flaw(self) -> str | None:
         """Returns in words what one that came to its end did not see."""
         flaws = []
-        if self.unreadable:
-            flaws.append(f"{self.unreadable} of the folders in it cannot be read")
+        if self.unseen:
+            flaws.append(f"{self.unseen} of the files and folders in it cannot be read, such as {self._such_as}")
         if self.nameless:
             are = "is" if self.nameless == 1 else "are"
             flaws.append(f"{self.nameless} of the names in it {are} not UTF-8: rename what is called so")
@@ -79,36 +80,50 @@ class Walk:
             os.close(at)
 
     def _within(self, at: int, way: tuple[str, ...], apart: os.stat_result | None) -> Iterator[Found | None]:
-        inner = []
+        inner = list[str]()
         self._enter(at, way)  # before it is read: what comes meanwhile is told of
-        with os.scandir(at) as entries:
-            for entry in entries:
-                if is_being_made(entry.name):
-                    yield None
-                elif not is_text(entry.name):
-                    self.nameless += self._is_meant(entry, way)
-                    yield None
-                elif entry.is_dir(follow_symlinks=False):
-                    inner.append(entry.name)
-                    yield None
-                else:
-                    yield self._found(entry, "/".join((*way, entry.name)))
+        try:
+            with os.scandir(at) as entries:
+                for entry in entries:
+                    yield self._look(entry, way, inner)
+        except OSError as error:
+            self._pass_over(way, error)
         if self._folder.recursive and len(way) < DEEPEST:
             for name in inner:
                 yield from self._entered(at, name, way, apart)
+
+    def _look(self, entry: os.DirEntry[str], way: tuple[str, ...], inner: list[str]) -> Found | None:
+        """What an entry is found to be; a folder is put to the `inner` ones."""
+        try:
+            if is_being_made(entry.name):
+                return None
+            if not is_text(entry.name):
+                self.nameless += self._is_meant(entry, way)
+            elif entry.is_dir(follow_symlinks=False):
+                inner.append(entry.name)
+            else:
+                return self._found(entry, "/".join((*way, entry.name)))
+        except OSError as error:
+            self._pass_over((*way, entry.name), error)
+        return None
+
+    def _pass_over(self, way: tuple[str, ...], error: OSError) -> None:
+        """Has the rest be looked at where something cannot be. Raises the error where that is the folder itself."""
+        if error.errno in GONE and way:
+            return
+        if not way or _status(self._folder.path) is None:
+            raise error
+        self.unseen += 1
+        self._such_as = self._such_as or f"{visible('/'.join(way))} ({error.strerror})"
 
     def _entered(
         self, above: int, name: str, way: tuple[str, ...], apart: os.stat_result | None
     ) -> Iterator[Found | None]:
         try:
             at = os.open(name, ENTERING | os.O_NOFOLLOW, dir_fd=above)
-        except PermissionError:
-            self.unreadable += 1
-            return
         except OSError as error:
-            if error.errno in GONE:
-                return
-            raise
+            self._pass_over((*way, name), error)
+            return
         try:
             is_apart = apart is not None and os.path.samestat(os.fstat(at), apart)
             if not is_apart and not result_mark.is_trash(at):
