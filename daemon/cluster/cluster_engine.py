@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from daemon.cluster.coordinator_process import CoordinatorProcess
 from daemon.cluster.machine import Away, Machine, Room, cost, outputs, seconds
 from daemon.cluster.messages import (
     Answer,
@@ -23,7 +24,6 @@ from daemon.cluster.messages import (
     Asked,
     Beat,
     Charter,
-    Command,
     Forget,
     Joined,
     Leaving,
@@ -42,14 +42,10 @@ from daemon.encode.engine import Engine
 from daemon.encode.task import Capacity, Durable, Ended, Order, Progress, Report, Started, Task, Unfinished, Vitals
 from daemon.models import Stage, Stopped
 from daemon.plaintext import so_many
-from daemon.process import cancel
-from daemon.process.child import Child
-from daemon.process.launcher import spawn_service
 
 log = logging.getLogger(__name__)
 
-AGAIN = 1.0  # seconds after which a machine is asked once more, or a coordinator started
-MAX_LINE = 16 * 1024**2
+AGAIN = 1.0  # seconds after which a machine is asked once more
 LOST = Ended(lost=True)
 
 
@@ -64,27 +60,24 @@ class ClusterEngine:
         self._most_here = local_slots
         self._local_tasks = set[str]()
         self._frozen = set[str]()  # tasks, wherever they are
-        self._charter = charter
+        self._coordinator = CoordinatorProcess(charter, self._heard, self._lost_all)
+        self._send = self._coordinator.send
         self._patience = 2 * grace + 1.0
         self._away: dict[str, Away] = {}
         self._room = Room(self._away)
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._paces = Paces(Path(charter.folder))
-        self._writer: asyncio.StreamWriter | None = None
-        self._coordinating: asyncio.Task[None] | None = None
         self.on_change: Callable[[], None] = lambda: None
         self._capacity: Capacity | None = None  # asked for at every step, and seldom another
 
     async def start(self) -> None:
         await self._local.start()
         self.listening = asyncio.get_running_loop().create_future()
-        self._coordinating = asyncio.create_task(self._coordinate(), name="cluster")
+        self._coordinator.start()
 
     async def close(self) -> None:
-        if self._coordinating:
-            self._coordinating.cancel()
-            await asyncio.gather(self._coordinating, return_exceptions=True)
+        await self._coordinator.close()
         await self._local.close()
 
     # What it can do
@@ -271,39 +264,7 @@ class ClusterEngine:
         here = [Unfinished(one.task, None) if one.task in elsewhere else one for one in unfinished]
         return await self._local.end_survivors(here) | elsewhere
 
-    # The coordinator
-
-    async def _coordinate(self) -> None:
-        while True:
-            child, line = spawn_service("daemon.cluster.coordinator")
-            try:
-                reader, self._writer = await asyncio.open_connection(sock=line, limit=MAX_LINE)
-                self._writer.write(msgspec.json.encode(self._charter) + b"\n")
-                await self._hear(reader)
-            except ConnectionError as error:
-                log.debug("the coordinator's line broke: %s", error)
-            finally:
-                await self._let_go(child)
-            log.error("the coordinator of the cluster ended: it is started anew")
-            await asyncio.sleep(AGAIN)
-
-    async def _hear(self, reader: asyncio.StreamReader) -> None:
-        decoder = msgspec.json.Decoder(Notice)
-        while line := await reader.readline():
-            self._heard(decoder.decode(line))
-
-    async def _let_go(self, child: Child) -> None:
-        writer, self._writer = self._writer, None
-        if writer:
-            writer.close()
-        cancel.kill(child)
-        await child.wait()
-        for name in list(self.machines):
-            self._left(name)
-
-    def _send(self, command: Command) -> None:
-        if self._writer:
-            self._writer.write(msgspec.json.encode(command) + b"\n")
+    # What the coordinator tells
 
     def _heard(self, notice: Notice) -> None:
         match notice:
@@ -350,6 +311,10 @@ class ClusterEngine:
             if not (ended := self._away[task].ended).done():
                 ended.set_result(LOST)
         self._has_changed()
+
+    def _lost_all(self) -> None:
+        for name in list(self.machines):
+            self._left(name)
 
     def _told(self, report: Report) -> None:
         away = self._away.get(report.task)
