@@ -11,20 +11,27 @@ import msgspec
 import pytest
 from conftest import PATIENCE, Daemon, make_clip, wait_until
 from engine_conformance import MINE, order, task
+from starlette.types import ASGIApp, Receive, Scope, Send
 from stored import local_engine
 from test_cluster import Cluster, at_work, of
 from test_machine_disks import fill, small
 
+from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.file_server import MACHINE, FileServer, Tasks
+from daemon.cluster.messages import Charter, Hello, Joined, Left, Over
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import Transfers
 from daemon.cluster.workplace import Workplace
 from daemon.encode.task import Ended, Task
+from daemon.models import Sandbox, Stage
+
+NOWHERE = Charter(listen="tls://127.0.0.1:0", files_port=0, folder="", version="1", encoder="", require_sandbox=False)
+HELLO = Hello(version="1", encoder="", clock=0.0, sandbox=Sandbox(active=False), slots=2, cores=2, free_bytes=10**12)
 
 
-def ended_at(ffmpeg: str, one: Task, machine: Path) -> Ended:
-    """How the daemon is told that a task ended, which a machine works at in that folder."""
+def ended_at(ffmpeg: str, one: Task, machine: Path, between: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> Ended:
+    """How the daemon is told that a task ended, which a machine works at in that folder; so much is `between` them."""
     tasks, told = Tasks(), list[Ended]()
     tasks.add("box2", one)
     server = FileServer(
@@ -34,9 +41,9 @@ def ended_at(ffmpeg: str, one: Task, machine: Path) -> Ended:
     async def work() -> None:
         engine = local_engine(ffmpeg)
         await engine.start()
-        served = httpx.ASGITransport(server.app, raise_app_exceptions=False)
+        served = httpx.ASGITransport(between(server.app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=served, base_url="http://daemon", headers={MACHINE: "box2"}) as client:
-            transfers = Transfers(client)
+            transfers = Transfers(client, tries=2)
             shared, cache = SharedFolders({}, transfers), SourceCache(machine / "sources", 10**9, transfers)
             place = Workplace(engine, machine, shared, cache, transfers, lambda _: None)
             async with asyncio.timeout(PATIENCE):
@@ -56,6 +63,57 @@ def test_a_full_disk_of_the_daemon_s_is_not_taken_for_the_machine_s(ffmpeg: str,
     assert (ended.disk_full, ended.lost, ended.is_final) == (True, False, False)
     assert ended.error == "the daemon's disk cannot be written: No space left on device"
     assert ended.cpu_seconds > 0
+
+
+def test_a_line_that_stays_bad_is_held_against_nothing(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    """What was made is lost with it, though the machine lives."""
+
+    def without_results(app: ASGIApp) -> ASGIApp:
+        async def line(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["method"] == "PUT":
+                raise ConnectionResetError
+            await app(scope, receive, send)
+
+        return line
+
+    one = task(MINE, clip, order(tmp_path / "home", "mp3"))
+    ended = ended_at(ffmpeg, one, tmp_path / "machine", without_results)
+    assert (ended.lost, ended.error, ended.disk_full) == (True, None, False)
+    assert ended.cpu_seconds > 0
+
+
+def test_a_machine_that_lost_a_task_rests_from_it_and_from_no_other(clip: Path, tmp_path: Path) -> None:
+    async def given(engine: ClusterEngine, one: Task) -> tuple[list[str], asyncio.Task[Ended]]:
+        """Who has it now."""
+        running = asyncio.create_task(engine.run(one, lambda _: None))
+        await asyncio.sleep(0)
+        return [name for name, machine in engine.machines.items() if one.id in machine.tasks], running
+
+    async def main() -> None:
+        engine = ClusterEngine(local_engine(), NOWHERE, local_slots=0, grace=1.0, rest=3600.0)
+        engine.heard(Joined(machine="box2", hello=HELLO))
+        one, other = (task(name, clip, order(tmp_path / "home", name)) for name in ("mp3", "h264-480p"))
+        where, running = await given(engine, one)
+        assert where == ["box2"]
+        engine.heard(Over(task=one.id, ended=Ended(lost=True)))
+        assert (await running).lost
+        where, waiting = await given(engine, one)
+        assert (where, (await given(engine, other))[0]) == ([], ["box2"])
+        assert (await engine.stop(one.id)).stage == Stage.EXITED
+        assert (await waiting).lost
+        where, waiting = await given(engine, one)
+        engine.heard(Joined(machine="box3", hello=HELLO))
+        async with asyncio.timeout(PATIENCE):
+            while one.id not in engine.machines["box3"].tasks:  # noqa: ASYNC110 - no event tells it
+                await asyncio.sleep(0.01)
+        engine.heard(Left(machine="box3"))
+        engine.heard(Left(machine="box2"))
+        assert (await waiting).lost
+        engine.heard(Joined(machine="box2", hello=HELLO))
+        assert (await given(engine, one))[0] == ["box2"], "it came back, by a line that may be a better one"
+        engine.heard(Left(machine="box2"))
+
+    asyncio.run(main())
 
 
 @pytest.mark.thorough

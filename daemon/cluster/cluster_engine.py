@@ -11,6 +11,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -46,13 +47,16 @@ from daemon.plaintext import so_many
 log = logging.getLogger(__name__)
 
 AGAIN = 1.0  # seconds after which a machine is asked once more
+REST = 60.0  # seconds in which a machine that lost a task, and is here, is not given that again
 LOST = Ended(lost=True)
 
 
 class ClusterEngine:
     """Runs tasks on the `local` engine and on machines that joined; what joins films is done here."""
 
-    def __init__(self, local: Engine, charter: Charter, *, local_slots: int | None, grace: float) -> None:
+    def __init__(
+        self, local: Engine, charter: Charter, *, local_slots: int | None, grace: float, rest: float = REST
+    ) -> None:
         self.machines: dict[str, Machine] = {}
         self.refused: dict[str, str] = {}  # why machines were not taken last
         self.listening: asyncio.Future[Listening] | None = None
@@ -60,11 +64,13 @@ class ClusterEngine:
         self._most_here = local_slots
         self._local_tasks = set[str]()
         self._frozen = set[str]()  # tasks, wherever they are
-        self._coordinator = CoordinatorProcess(charter, self._heard, self._lost_all)
+        self._coordinator = CoordinatorProcess(charter, self.heard, self._lost_all)
         self._send = self._coordinator.send
         self._patience = 2 * grace + 1.0
         self._away: dict[str, Away] = {}
         self._room = Room(self._away)
+        self._rest = rest
+        self._waiting: dict[str, asyncio.Event] = {}  # tasks that nobody can take now; set once they are given up
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._paces = Paces(Path(charter.folder))
@@ -130,9 +136,9 @@ class ClusterEngine:
     # Tasks
 
     async def run(self, task: Task, on_report: Callable[[Report], None]) -> Ended:
-        place = self._choose(task)
+        place = self._choose(task) or await self._wait(task)
         if place is None:
-            return await self._nowhere(task)
+            return self._refusal(task)
         if isinstance(place, Machine):
             return await self._run_on(place, task, on_report)
         self._local_tasks.add(task.id)
@@ -142,10 +148,24 @@ class ClusterEngine:
             self._local_tasks.discard(task.id)
             self._frozen.discard(task.id)
 
-    async def _nowhere(self, task: Task) -> Ended:
-        """How a task ends that no machine can take now: those that might lack room, or went away a moment ago."""
-        await asyncio.sleep(AGAIN)
-        if any(self._is_free(machine) for machine in self.machines.values()):
+    async def _wait(self, task: Task) -> Machine | Engine | None:
+        """Who takes it after all: a moment later, or when no machine rests from it any more. None: nobody does, or it
+        was given up.
+        """
+        given_up = self._waiting[task.id] = asyncio.Event()
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(given_up.wait(), AGAIN)
+                place = None if given_up.is_set() else self._choose(task)
+                if place or given_up.is_set() or not any(one.rests_from(task) for one in self.machines.values()):
+                    return place
+        finally:
+            del self._waiting[task.id]
+
+    def _refusal(self, task: Task) -> Ended:
+        """How a task ends that nobody took: free machines lack room for it; the others may be back in a moment."""
+        if any(self._is_free(machine) and not machine.rests_from(task) for machine in self.machines.values()):
             return Ended(error=f"no machine has room for {task.source_name} and what is made of it", disk_full=True)
         return LOST
 
@@ -172,6 +192,8 @@ class ClusterEngine:
                     await asyncio.to_thread(self._paces.keep)
             if ended.lost and ended.disk_full:
                 self._room.lacked(away)
+            elif ended.lost:
+                machine.rest_from(task, self._rest)
             return replace(ended, pace=self._paces.of(machine.name))
         except asyncio.CancelledError:
             await self.stop(task.id)
@@ -189,7 +211,7 @@ class ClusterEngine:
         if any(order.pieces for order in task.orders):
             return self._local
         free = filter(self._is_free, self.machines.values())
-        fit = [machine for machine in free if self._room.has(machine, task)]
+        fit = [machine for machine in free if self._room.has(machine, task) and not machine.rests_from(task)]
         best = min(fit, key=lambda machine: self._foreseen(machine, task), default=None)
         busy = len(self._local_tasks - self._frozen)
         if busy >= self._slots_here:
@@ -208,6 +230,7 @@ class ClusterEngine:
         return encoding + machine.seconds_until_there(task.source)
 
     async def pause(self, task: str) -> bool:
+        self._give_up(task)
         if task in self._away:
             answer = await self._ask(task, "pause")
             frozen = answer is not None and answer.frozen
@@ -225,6 +248,7 @@ class ClusterEngine:
         return None
 
     async def stop(self, task: str) -> Stopped:
+        self._give_up(task)
         away = self._away.get(task)
         if away is None:
             return await self._local.stop(task)
@@ -243,6 +267,10 @@ class ClusterEngine:
         if not away.ended.done():
             away.ended.set_result(Ended(stopped=stopped))
         return stopped
+
+    def _give_up(self, task: str) -> None:
+        if waiting := self._waiting.get(task):
+            waiting.set()
 
     async def _ask(self, task: str, verb: Asked) -> Answer | None:
         """The machine's answer, asked for until it comes; None once the task is over."""
@@ -266,7 +294,8 @@ class ClusterEngine:
 
     # What the coordinator tells
 
-    def _heard(self, notice: Notice) -> None:
+    def heard(self, notice: Notice) -> None:
+        """Acts on what the coordinator tells."""
         match notice:
             case Told(report=report):
                 self._told(report)

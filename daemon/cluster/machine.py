@@ -32,6 +32,8 @@ class Machine:
     tasks: set[str] = field(default_factory=set)
     sources: deque[SourceFile] = field(default_factory=lambda: deque(maxlen=KNOWN))  # that it has, or had
 
+    _rests: dict[str, float] = field(default_factory=dict)  # until when, by variation
+
     @property
     def slots(self) -> int:
         return 0 if self.draining or self.pulse.why else self.hello.slots
@@ -39,6 +41,15 @@ class Machine:
     def seconds_until_there(self, source: SourceFile) -> float:
         """Returns what it is thought to take to bring a source to it."""
         return 0.0 if source in self.sources else (source.identity[0] or 0) / LINE
+
+    def rest_from(self, task: Task, seconds: float) -> None:
+        """Has it not be given for so long what it lost: what lost that may not be over."""
+        now = time.monotonic()
+        resting = {variation: until for variation, until in self._rests.items() if until > now}
+        self._rests = resting | dict.fromkeys((order.variation for order in task.orders), now + seconds)
+
+    def rests_from(self, task: Task) -> bool:
+        return any(self._rests.get(order.variation, 0.0) > time.monotonic() for order in task.orders)
 
 
 @dataclass

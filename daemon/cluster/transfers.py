@@ -57,10 +57,11 @@ def patience(hashed: int = 0) -> httpx.Timeout:
 
 
 class Transfers:
-    """Speaks with the daemon's file server by `client`, whose address it has."""
+    """Speaks with the daemon's file server by `client`, whose address it has; `tries` so often where a line breaks."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, tries: int = TRIES) -> None:
         self._client = client
+        self._tries = tries
         self.moved = Counter[str]()  # bytes, by task
 
     async def fetch(self, task: Task, to: Path) -> None:
@@ -181,7 +182,7 @@ class Transfers:
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Tries again what a line that broke, or a daemon that is busy, kept from coming."""
         why = ""
-        for number in range(TRIES):
+        for number in range(self._tries):
             try:
                 return await work()
             except httpx.TransportError as error:

@@ -185,6 +185,8 @@ class Workplace:
             await self._end(task, work, ended)
         except NotCurrent:
             pass  # nobody waits for it
+        except Unreachable as error:  # without a word of its end it is taken to be lost
+            log.warning("the end of %s cannot be told: %s", task.source_name, error)
         except Exception:  # it is told, and not taken for a machine that is away: else it would come again for ever
             log.exception("%s failed by a fault of ffspool", task.source_name)
             await self._end(task, work, Ended(error="an internal error on the machine; its log has the details"))
@@ -201,6 +203,9 @@ class Workplace:
             ended = await self._run(task, work, folder)
         except HomeTrouble as error:
             return Ended(error=str(error), may_pass=True, disk_full=error.full, cpu_seconds=work.spent)
+        except Unreachable as error:
+            log.warning("%s is lost: %s", task.source_name, error)
+            ended = Ended(lost=True, cpu_seconds=work.spent)
         except OSError as error:
             if not is_trouble(error):
                 raise
@@ -251,8 +256,6 @@ class Workplace:
             return await self._encode(task, work, folder, ready.result())
         except SourceAway as error:
             return _failed(task, f"the source cannot be opened: {error}")
-        except Unreachable as error:
-            return Ended(error=str(error), may_pass=True)
         finally:
             done.set()
             if not ready.done():
