@@ -1,19 +1,25 @@
-"""What coordinates machines ends with its daemon, whatever is under way on its lines."""
+"""What coordinates machines ends with its daemon, whatever is under way on its lines, and by it where it hangs."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 from pathlib import Path
 
 import msgspec
-from conftest import wait_until
-from test_cluster import Cluster, cluster, coordinator_of, listens, runs
+from conftest import PATIENCE, wait_until
+from engine_conformance import order, task
+from stored import local_engine
+from test_cluster import Cluster, cluster, coordinator_of, free_ports, listens, runs
+from test_coming_home import HELLO
 from test_revocation import dialling
 
+from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.file_server import MACHINE
 from daemon.cluster.invitations import Invitation
+from daemon.cluster.messages import Charter, Joined
 
 __all__ = ["cluster"]
 
@@ -34,3 +40,37 @@ def test_no_request_that_is_half_there_keeps_it_from_ending(cluster: Cluster, tm
         assert line.recv(1024).startswith(b"HTTP/1.1 100 ")  # it waits for the body
         os.kill(cluster.daemon.process.pid, signal.SIGKILL)
         wait_until(lambda: not runs(coordinator), "it to end")
+
+
+def test_one_that_says_nothing_is_started_anew_and_keeps_nobody_waiting(clip: Path, tmp_path: Path) -> None:
+    """A pause that it was to pass on is answered: what was to stand still is lost with it."""
+
+    async def main() -> None:
+        ports = free_ports(2)
+        charter = Charter(
+            listen=f"tls://127.0.0.1:{ports[0]}", files_port=ports[1], folder=str(tmp_path / "cluster"), version="1",
+            encoder="", require_sandbox=False, beat=0.2,
+        )  # fmt: skip
+        engine = ClusterEngine(local_engine(), charter, local_slots=0, grace=1.0)
+        await engine.start()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                assert engine.listening
+                await engine.listening
+                frozen = coordinator_of(os.getpid())
+                os.kill(frozen, signal.SIGSTOP)
+                engine.heard(Joined(machine="box2", hello=HELLO))
+                one = task("one", clip, order(tmp_path, "mp3"))
+                running = asyncio.create_task(engine.run(one, lambda _: None))
+                await asyncio.sleep(0)
+                assert one.id in engine.machines["box2"].tasks
+                assert not await engine.pause(one.id)
+                assert (await running).lost
+                assert not engine.machines
+                engine.listening = asyncio.get_running_loop().create_future()
+                await engine.listening
+            assert not runs(frozen)
+        finally:
+            await engine.close()
+
+    asyncio.run(main())

@@ -34,6 +34,7 @@ from daemon.cluster.dask_nodes import QuietScheduler
 from daemon.cluster.file_server import IDLE, FileServer, Tasks
 from daemon.cluster.invitations import Guests
 from daemon.cluster.messages import (
+    Alive,
     Ask,
     Beat,
     Charter,
@@ -92,6 +93,11 @@ class Coordinator(SchedulerPlugin):
 
     def tell(self, notice: Notice) -> None:
         self._writer.write(msgspec.json.encode(notice) + b"\n")
+
+    async def tell_that_it_lives(self) -> None:
+        while True:
+            self.tell(Alive())
+            await asyncio.sleep(self._charter.beat)
 
     # Machines
 
@@ -298,7 +304,8 @@ async def main(descriptor: int) -> None:
     async with coordinator.at_work():
         obeying = asyncio.create_task(_obey(coordinator, reader))
         revoking = asyncio.create_task(coordinator.send_away_revoked())
-        done, _ = await asyncio.wait([obeying, revoking], return_when=asyncio.FIRST_COMPLETED)
+        living = asyncio.create_task(coordinator.tell_that_it_lives())
+        done, _ = await asyncio.wait([obeying, revoking, living], return_when=asyncio.FIRST_COMPLETED)
         for fault in filter(None, (task.exception() for task in done)):
             log.error("it has to be started anew", exc_info=fault)
         os._exit(0)  # at once: to close a line in order is to wait for what machines are sending

@@ -64,6 +64,7 @@ class Charter(Model, frozen=True):
     version: str
     encoder: str
     require_sandbox: bool
+    beat: float = 5.0  # seconds between two signs of its life
 
 
 # What the daemon tells its coordinator
@@ -101,6 +102,10 @@ class Listening(Model, frozen=True, tag="listening"):
 
     port: int
     files_port: int
+
+
+class Alive(Model, frozen=True, tag="alive"):
+    """Says that the coordinator gets on, whatever there is to tell."""
 
 
 class Joined(Model, frozen=True, tag="joined"):
@@ -153,4 +158,4 @@ class Over(Model, frozen=True, tag="over"):
     ended: Ended | None
 
 
-Notice = Listening | Joined | Leaving | Left | Beat | Refused | Told | Answer | Over
+Notice = Listening | Alive | Joined | Leaving | Left | Beat | Refused | Told | Answer | Over
