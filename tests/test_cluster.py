@@ -201,13 +201,15 @@ class Cluster:
         return self.folder / f"{name}.invite"
 
     @contextmanager
-    def machine(self, name: str, *flags: str, prefix: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    def machine(
+        self, name: str, *flags: str, prefix: Sequence[str] = (), state: str = "working"
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """One that works, called that; it was invited before if it is the same again."""
         invitation = self.folder / f"{name}.invite"
         if not invitation.exists():
             self.invite(name)
         with machine(invitation, self.folder / name, *flags, prefix=prefix, **self.environment) as process:
-            wait_until(lambda: self.standing(name)["state"] == "working", f"{name} to come:\n{self.words(name)}")
+            wait_until(lambda: self.standing(name)["state"] == state, f"{name} to come:\n{self.words(name)}")
             yield process
 
     def standing(self, name: str) -> Any:

@@ -14,16 +14,24 @@ from daemon.service import Service
 
 
 async def show(call: Call) -> Machines:
-    invited = await asyncio.to_thread(Guests(call.service.paths.cluster).names)
-    return standing.machines(call.service.cluster, invited, await _making(call.service))
+    guests = Guests(call.service.paths.cluster)
+    invited, drained = await asyncio.to_thread(lambda: (guests.names(), guests.drained()))
+    return standing.machines(call.service.cluster, invited, drained, await _making(call.service))
 
 
 async def drain(call: Call) -> MachineView:
-    return standing.drained(call.service.cluster, call.path["machine"], True, await _making(call.service))
+    return await _drain(call, True)
 
 
 async def resume(call: Call) -> MachineView:
-    return standing.drained(call.service.cluster, call.path["machine"], False, await _making(call.service))
+    return await _drain(call, False)
+
+
+async def _drain(call: Call, draining: bool) -> MachineView:
+    engine, name = standing.of(call.service.cluster), call.path["machine"]
+    await asyncio.to_thread(Guests(call.service.paths.cluster).drain, name, draining)
+    engine.drain(name, draining)
+    return standing.view(engine, name, draining, (await _making(call.service)).get(name, ()))
 
 
 async def forget(call: Call) -> None:

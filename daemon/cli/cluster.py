@@ -181,7 +181,7 @@ def _row(one: Json) -> tuple[str, ...]:
     from daemon.cli.terminal import ago, size
 
     if one["slots"] is None:
-        return (one["name"], one["state"], "", "", "", "", one["why"] or "")
+        return (one["name"], one["state"], "", "", "", "", one["why"] or ("it was drained" if one["drained"] else ""))
     used, since = f"{one['slots_used']}/{one['slots']}", ago(datetime.fromisoformat(one["since"]))
     return (one["name"], one["state"], used, str(one["cores"]), size(one["free_bytes"]), since, one["why"] or "")
 
@@ -191,7 +191,7 @@ def _row(one: Json) -> tuple[str, ...]:
 @state_dir
 @as_json
 def drain(name: str, state_dir: Path | None, as_json: bool) -> None:
-    """Give the machine NAME nothing more; what it has it finishes."""
+    """Give the machine NAME nothing more until `resume`, whatever is started anew; what it has it finishes."""
     tell(reach(state_dir).drain_machine(name), as_json, _standing)
 
 
@@ -215,6 +215,8 @@ def forget(name: str, state_dir: Path | None, as_json: bool) -> None:
 
 
 def _standing(answer: Json) -> str:
+    if answer["slots"] is None:
+        return f"{answer['name']} is away, and gets {'nothing' if answer['drained'] else 'work'} when it is back"
     return f"{answer['name']} is {answer['state']}, with {answer['slots_used']} of {answer['slots']} slots in use"
 
 

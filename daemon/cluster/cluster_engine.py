@@ -129,9 +129,10 @@ class ClusterEngine:
         return list(dict.fromkeys(order.variation for task in tasks for order in task.orders))
 
     def drain(self, name: str, draining: bool) -> None:
-        """Gives a machine nothing more, or something again. Raises KeyError where it is not here."""
-        self.machines[name].draining = draining
-        self._has_changed()
+        """Gives a machine that is here nothing more, or something again."""
+        if machine := self.machines.get(name):
+            machine.draining = draining
+            self._has_changed()
 
     # Tasks
 
@@ -305,9 +306,10 @@ class ClusterEngine:
             case Over(task=task, ended=ended):
                 if (away := self._away.get(task)) and not away.ended.done():
                     away.ended.set_result(ended or LOST)
-            case Joined(machine=name, hello=hello):
+            case Joined(machine=name, hello=hello, draining=draining):
                 log.info("the machine %s works for us, with %s", name, so_many(hello.slots, "slot"))
-                self.machines[name] = Machine(name, hello, Pulse(free_bytes=hello.free_bytes, why=None))
+                pulse = Pulse(free_bytes=hello.free_bytes, why=None)
+                self.machines[name] = Machine(name, hello, pulse, draining=draining)
                 self.refused.pop(name, None)
                 self._has_changed()
             case Leaving(machine=name):

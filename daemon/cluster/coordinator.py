@@ -131,7 +131,7 @@ class Coordinator(SchedulerPlugin):
             scheduler.loop.add_callback(scheduler.remove_worker, worker, stimulus_id="ffspool-uninvited")
             return
         self._here[worker] = name
-        self.tell(Joined(machine=name, hello=hello))
+        self.tell(Joined(machine=name, hello=hello, draining=name in self._guests.drained()))
 
     def beat(self, name: str, pulse: Pulse) -> None:
         """Tells how a machine stands, unless it stands as before but for some bytes."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.errors import InvalidRequest, NotFound, StartupError
 from daemon.models import Model
@@ -42,6 +43,7 @@ class Guest(Model, frozen=True):
 
     secret: str  # its SHA-256
     certificate: str
+    draining: bool = False  # it gets nothing, also when it comes back
 
 
 class Guests:
@@ -86,8 +88,7 @@ class Guests:
 
     def revoke(self, name: str) -> None:
         """Takes an invitation back, and lets nobody in with its papers. Raises NotFound where there is none."""
-        if name not in self._read():
-            raise NotFound(f"no machine {name} is invited")
+        self._invited(name)
         from daemon.cluster import certificates  # which loads much
 
         with self._alone():
@@ -96,9 +97,25 @@ class Guests:
                 certificates.revoke(self._folder, guest.certificate)
                 self._write(guests)
 
+    def drained(self) -> set[str]:
+        """Returns who gets nothing until that is taken back."""
+        return {name for name, guest in self._read().items() if guest.draining}
+
+    def drain(self, name: str, draining: bool) -> None:
+        """Has a machine get nothing, whenever it comes, or something again. Raises NotFound where none is invited."""
+        self._invited(name)
+        with self._alone():
+            guests = self._read()
+            if guest := guests.get(name):
+                self._write({**guests, name: replace(guest, draining=draining)})
+
     def knows(self, name: str, secret: str) -> bool:
         guest = self._read().get(name)
         return guest is not None and hmac.compare_digest(guest.secret, _digest(secret))
+
+    def _invited(self, name: str) -> None:
+        if name not in self._read():
+            raise NotFound(f"no machine {name} is invited")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -111,6 +111,7 @@ class Alive(Model, frozen=True, tag="alive"):
 class Joined(Model, frozen=True, tag="joined"):
     machine: str
     hello: Hello
+    draining: bool = False
 
 
 class Leaving(Model, frozen=True, tag="leaving"):

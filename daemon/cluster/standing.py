@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -41,6 +41,7 @@ class MachineView(Model, frozen=True):
     sandbox: str | None  # what shuts its encoders in, or `none`
     since: datetime | None  # when it came
     why: str | None  # why it was not taken when it came last, or gets nothing though it is here
+    drained: bool  # it gets nothing until that is taken back, also when it was away meanwhile
 
 
 class Machines(Model, frozen=True):
@@ -50,25 +51,24 @@ class Machines(Model, frozen=True):
 Making = Mapping[str, tuple[MadeThere, ...]]  # by machine
 
 
-def machines(engine: ClusterEngine | None, invited: list[str], making: Making) -> Machines:
+def machines(engine: ClusterEngine | None, invited: list[str], drained: Collection[str], making: Making) -> Machines:
     """Returns all that were invited, and how each stands and what it makes; none where this host works alone."""
     if engine is None:
         return Machines(items=())
-    return Machines(
-        items=tuple(
-            _view(name, engine.machines.get(name), engine.refused.get(name), making.get(name, ()))
-            for name in sorted({*invited, *engine.machines})
-        )
-    )
+    names = sorted({*invited, *engine.machines})
+    return Machines(items=tuple(view(engine, name, name in drained, making.get(name, ())) for name in names))
 
 
-def drained(engine: ClusterEngine | None, name: str, draining: bool, making: Making) -> MachineView:
-    """Gives a machine nothing more, or work again. Raises NotFound where it is not here."""
-    machine = engine.machines.get(name) if engine else None
-    if engine is None or machine is None:
-        raise NotFound(f"no machine {name} is at work")
-    engine.drain(name, draining)
-    return _view(name, machine, None, making.get(name, ()))
+def view(engine: ClusterEngine, name: str, drained: bool, makes: tuple[MadeThere, ...]) -> MachineView:
+    """Returns how a machine that was invited stands."""
+    return _view(name, engine.machines.get(name), drained, engine.refused.get(name), makes)
+
+
+def of(engine: ClusterEngine | None) -> ClusterEngine:
+    """Returns it. Raises NotFound where this host works alone."""
+    if engine is None:
+        raise NotFound("no other machine works for this daemon: ffspool.toml has no table [cluster]")
+    return engine
 
 
 def refuse_present(engine: ClusterEngine | None, name: str) -> None:
@@ -85,16 +85,19 @@ def _state(machine: Machine) -> MachineState:
     return MachineState.DRAINING if machine.draining else MachineState.WORKING
 
 
-def _view(name: str, machine: Machine | None, why: str | None, makes: tuple[MadeThere, ...]) -> MachineView:
+def _view(
+    name: str, machine: Machine | None, drained: bool, why: str | None, makes: tuple[MadeThere, ...]
+) -> MachineView:
     if machine is None:
         return MachineView(
-            name=name, state=MachineState.AWAY, slots=None, slots_used=0, makes=(), cores=None, free_bytes=None,
-            sandbox=None, since=None, why=why,
+            name=name, state=MachineState.AWAY, drained=drained, slots=None, slots_used=0, makes=(), cores=None,
+            free_bytes=None, sandbox=None, since=None, why=why,
         )  # fmt: skip
     hello = machine.hello
     return MachineView(
         name=name,
         state=_state(machine),
+        drained=drained,
         slots=hello.slots,
         slots_used=len(machine.tasks),
         makes=makes,

@@ -23,7 +23,7 @@ export function MachinesView() {
 }
 
 function Machine({ machine, read }) {
-  const { name, state, why, since, makes } = machine;
+  const { name, state, drained, why, since, makes } = machine;
   const verb = (verb, said) => async () => {
     try {
       await post(`api/machines/${encodeURIComponent(name)}/${verb}`);
@@ -38,9 +38,10 @@ function Machine({ machine, read }) {
       <h2>${name} <span class="state ${STYLES[state]}" title=${since && exact(since)}>${since ? `${state} since ${ago(since)}` : state}</span></h2>
       ${why && html`<p class="notice" role="status">${since ? "It gets nothing" : "It was not taken"}: ${why}</p>`}
       ${since && html`<p>${told(machine)}</p>`}
+      ${drained && !since && html`<p>It was drained: it gets nothing when it is back.</p>`}
       <ul class="plain">${makes.map((made) => html`<${Made} key=${made.variation} ...${made} />`)}</ul>
-      ${state === "working" && html`<button onClick=${verb("drain", `${name} finishes what it has, and gets nothing more.`)}>Drain</button>`}
-      ${state === "draining" && html`<button onClick=${verb("resume", `${name} gets work again.`)}>Resume</button>`}
+      ${state === "working" && !drained && html`<button onClick=${verb("drain", `${name} finishes what it has, and gets nothing more.`)}>Drain</button>`}
+      ${drained && html`<button onClick=${verb("resume", `${name} gets work again.`)}>Resume</button>`}
     </section>
   `;
 }
