@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder, When
 from daemon.database.store import Store, Transaction
 from daemon.delivery import disk_mark, no_replace
-from daemon.folders import fates
+from daemon.folders import fates, known_files
 from daemon.folders.scan import Found
 from daemon.folders.watch import Watcher
 from daemon.folders.watched import Watched
@@ -198,30 +198,61 @@ def test_a_fault_at_one_file_keeps_no_other_back(inbox: Path) -> None:
     assert (tried, watch.error) == (["a", "b", "c"], "b waits, by a fault of ffspool: see its log")
 
 
-def test_a_fault_at_one_file_that_is_to_go_keeps_no_other_from_going(inbox: Path) -> None:
+Going = Callable[[Watched], Awaitable[list[str]]]
+
+
+def while_going(inbox: Path, names: Mapping[str, str], work: Callable[[Store, Going], Awaitable[None]]) -> None:
+    """Does some work on files of these names, by their recipes, that are to be deleted. What it is given lets them go,
+    and returns those that are still to."""
     known = {**row(inbox, "delete"), "folder": "x", "job": None, "error": None, "returns": 0, "now": 0.0}
     paths = Paths(inbox.parent / "state")
     paths.prepare()
 
-    async def kept(store: Store) -> list[str]:
-        rows = await store.read(lambda t: t.all("files_to_go", folder="x"))
-        return [one["name"] for one in rows]
-
     async def keep(store: Store) -> None:
-        for recipe, name in (("a", "no\0name.mp4"), ("b", "film.mp4")):
+        for recipe, name in names.items():
             asked = known | {"recipe": recipe, "name": name}
             await store.write(lambda t, asked=asked: t.run("insert_watched_file", **asked))
 
-    async def let_go(store: Store) -> list[str]:
-        watcher: Any = SimpleNamespace(_store=store, _threads=Workers("a scan", most=1))
-        await Watcher._let_go(watcher, folder(inbox, "delete"))
-        return await kept(store)
+    async def at_work(store: Store) -> None:
+        async def let_go(watch: Watched) -> list[str]:
+            watcher: Any = SimpleNamespace(_store=store, _threads=Workers("a scan", most=1))
+            await Watcher._let_go(watcher, watch)
+            return sorted(one["name"] for one in await store.read(lambda t: t.all("files_to_go", folder="x")))
+
+        await work(store, let_go)
 
     in_store(paths, keep)
     with closing(sqlite3.connect(paths.database)) as database:
-        database.execute("UPDATE watched_files SET finished = 1")
+        database.execute("UPDATE watched_files SET finished = 1, outcome = 'completed'")
         database.commit()
-    assert in_store(paths, let_go) == ["no\0name.mp4"]
+    in_store(paths, at_work)
+
+
+def test_a_fault_at_one_file_that_is_to_go_keeps_no_other_from_going(inbox: Path) -> None:
+    async def going(_: Store, let_go: Going) -> None:
+        assert await let_go(Watched(folder(inbox, "delete"), time.time)) == ["no\0name.mp4"]
+
+    while_going(inbox, {"a": "no\0name.mp4", "b": "film.mp4"}, going)
+    assert left(inbox) == []
+
+
+def test_files_whose_disk_lost_its_mark_are_told_and_go_once_they_are_retried(inbox: Path) -> None:
+    watch = Watched(folder(inbox, "delete"), time.time)
+
+    async def going(store: Store, let_go: Going) -> None:
+        for mark in (None, "0" * 32):
+            (inbox / disk_mark.NAME).unlink(missing_ok=True)
+            if mark:
+                (inbox / disk_mark.NAME).write_text(f"{mark}\n")
+            assert await let_go(watch) == ["film.mp4", "gone.mp4"]
+            rows = await store.read(lambda t: t.all("files_to_go", folder="x"))
+            assert {row["name"]: row["said"] for row in rows} == {"film.mp4": fates.UNMARKED, "gone.mp4": None}
+            assert (watch.error or "").startswith("1 of its files stays: .ffspool-disk, the mark of the disk")
+            watch.error = None
+        await store.write(partial(known_files.retry, watch, 0.0))
+        assert await let_go(watch) == ["gone.mp4"]  # which may lie on another disk
+
+    while_going(inbox, {watch.recipe: "film.mp4", "b": "gone.mp4"}, going)
     assert left(inbox) == []
 
 

@@ -1418,6 +1418,11 @@ SELECT *, (
     SELECT sources.media FROM jobs JOIN sources ON sources.job = jobs.seq WHERE jobs.id = watched_files.job LIMIT 1
 ) AS media FROM watched_files WHERE folder = :folder AND fate IS NOT NULL AND finished = 1
 
+-- Lets those go of which that was said, whatever disk is there.
+-- name: forget_lost_disk
+UPDATE watched_files SET disk = NULL, said = NULL
+WHERE folder = :folder AND fate IS NOT NULL AND finished = 1 AND said = :said
+
 -- Keeps what became of one of them, or why it stays.
 -- name: record_gone
 UPDATE watched_files SET fate = NULL, outcome = coalesce(:outcome, outcome), said = :said

@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +24,9 @@ from daemon.media.model import Media
 from daemon.source_files import GONE, changed_of, inode_of
 from daemon.write_leases import is_written_to
 
+_LOST = f"{disk_mark.NAME}, the mark of the disk, is gone or another's: if this is that disk"
+UNMARKED = f"it stays, for {_LOST}, `ffspool folders retry` has it go"
+LOOKS = 1000  # at files whose disk may have lost its mark, after each scan
 OUTCOMES = {"move": "moved", "delete": "deleted"}
 NEW_FOLDER = Rights(0o755)
 
@@ -63,6 +67,29 @@ def at_hand(folder: Folder, rows: Sequence[Row]) -> list[Row]:
     with disk_mark.opened(folder.path) as root:
         there = {None, disk_mark.find(root)}
     return [row for row in rows if row["disk"] in there]
+
+
+def unmarked(folder: Folder, rows: Sequence[Row]) -> list[Row]:
+    """Returns those of the rows, up to a number, whose files are there, as they were, on a disk that lost its mark or
+    has another. Raises OSError. Blocks."""
+    with disk_mark.opened(folder.path) as root:
+        mark = disk_mark.find(root)
+        strange = islice((row for row in rows if row["disk"] not in {None, mark}), LOOKS)
+        return [row for row in strange if _lies(root, PurePosixPath(row["name"]), row)]
+
+
+def _lies(root: int, way: PurePosixPath, row: Row) -> bool:
+    try:
+        with by_handle.folder(root, way.parent.parts) as at:
+            return _is_same(at, way.name, row)
+    except (OSError, ValueError):
+        return False
+
+
+def told_of_unmarked(count: int) -> str:
+    """Returns what to say of a folder of which so many files stay for that."""
+    stay = f"{count} of its files stay{'s' if count == 1 else ''}"
+    return f"{stay}: {_LOST}, `ffspool folders retry` has them go"
 
 
 def carry_out(folder: Folder, row: Row) -> str | None:

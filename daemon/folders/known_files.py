@@ -37,6 +37,7 @@ def retry(watch: Watched, now: float, transaction: Transaction) -> None:
         rows.retry({"job": job["seq"], "source": None, "variation": None}, now, transaction)
     transaction.run("forget_failed_files", **watch.key)
     transaction.run("forget_undone_files", **watch.key)
+    transaction.run("forget_lost_disk", folder=watch.folder.name, said=fates.UNMARKED)
 
 
 def is_undone(folder: str, found: Found, transaction: Transaction) -> bool:

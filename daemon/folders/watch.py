@@ -221,7 +221,7 @@ class Watcher:
             raise
         watch.scanned_at, watch.error = self._now(), walk.flaw
         if isinstance(watch.folder, Folder) and not watch.paused:
-            await self._let_go(watch.folder)
+            await self._let_go(watch)
         await self._take_all(watch, watch.stable(before, time.monotonic()))
 
     async def _take_all(self, watch: Watched, files: Sequence[Found]) -> None:
@@ -248,9 +248,15 @@ class Watcher:
             more = f" (and {len(words) - 1} more)" if words[1:] else ""
             watch.error = "; ".join(filter(None, (watch.error, words[0] + more)))
 
-    async def _let_go(self, folder: Folder) -> None:
+    async def _let_go(self, watch: Watched) -> None:
         """Moves or deletes what is done with; what cannot be yet, after a later scan."""
+        folder = watch.folder
+        assert isinstance(folder, Folder)
         rows = await self._store.read(lambda t: t.all("files_to_go", folder=folder.name))
+        if lost := await self._threads.run(folder.name, partial(fates.unmarked, folder, rows)) if rows else ():
+            watch.error = "; ".join(filter(None, (watch.error, fates.told_of_unmarked(len(lost)))))
+            for row in lost:
+                await self._store.write(partial(fates.tell_of, row, fates.UNMARKED))
         for row in await self._threads.run(folder.name, partial(fates.at_hand, folder, rows)):
             of = {"folder": folder.name, "fate": row["fate"]}
             try:
