@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -74,6 +76,31 @@ def test_a_part_is_told_by_what_lies_beside_it(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(holds)
     assert whole_of(tmp_path / path) == (words and f"it is {words}")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp850", "shift_jis", "utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_playlist_names_its_parts_in_whatever_encoding(
+    tmp_path: Path, encoding: str, form: Literal["NFC", "NFD"]
+) -> None:
+    name = "\u97f3\u697d.flac" if encoding == "shift_jis" else "F\u00fcr Elise.flac"
+    film = tmp_path / unicodedata.normalize(form, name)
+    film.touch()
+    (tmp_path / "album.cue").write_bytes(f'TITLE "x"\nFILE "{name}" WAVE\n'.encode(encoding))
+    assert whole_of(film) == "it is part of a stream or disc: album.cue names it"
+    assert whole_of(tmp_path / "Other.flac") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ours.photoslibrary", "Ours.photolibrary", "Ours.migratedphotolibrary", "Song.logicx", "Song.band",
+        "Cut.fcpbundle",        "Cut.imovielibrary", "OMFI MediaFiles", "Avid MediaFiles", "Ours.musiclibrary",
+    ],
+)  # fmt: skip
+def test_what_lies_in_a_programs_library_is_part_of_that(tmp_path: Path, name: str) -> None:
+    (tmp_path / name / "Media").mkdir(parents=True)
+    assert whole_of(tmp_path / name / "Media" / "1.mov") == f"it is part of a program's library: it lies in {name}"
 
 
 def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:

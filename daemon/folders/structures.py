@@ -5,8 +5,10 @@ Playlists name segments by what they are called, and discs find their clips by n
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
@@ -18,7 +20,11 @@ DISCS = frozenset({
 })  # fmt: skip
 VIDEO_CDS = frozenset({"vcd", "svcd", "hsvcd"})  # folders that lie beside those with the films of one, which are these
 OF_VIDEO_CDS = frozenset({"mpeg2", "segment"})
-LIBRARIES = (".photoslibrary", ".imovielibrary", ".fcpbundle", ".aplibrary", ".tvlibrary", "avid mediafiles")
+LIBRARIES = (
+    ".photoslibrary", ".photolibrary", ".migratedphotolibrary", ".aplibrary", ".imovielibrary", ".rcproject",
+    ".fcpbundle", ".fcarch", ".tvlibrary", ".musiclibrary", ".logicx", ".band", ".dvdmedia",
+    "avid mediafiles", "omfi mediafiles",
+)  # fmt: skip
 CARD = "contents"  # of P2 and Canon's, beside whose pictures and sounds lists of clips lie
 RECORDING = ".rec"  # VDR's folders, with an index of bytes
 RECORDED = (".meta", ".cuts", ".ap", ".sc")  # beside Enigma2's, called after the whole name: bytes, cuts and titles
@@ -35,6 +41,7 @@ INDICES = {
 ABOVE = 3  # folders, from that of a segment on, in which its playlist may lie
 MOST = 4 * 1024**2  # bytes of a playlist that are looked at
 NAMES = re.compile(r'"([^"\n]+)"|>([^<\n]+)<|^([^#<\s"][^\n"]*)$', re.MULTILINE)
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 WORD = re.compile(r"\$[^$]*\$")  # of the templates of DASH
 
 
@@ -85,14 +92,34 @@ def _entries(folder: Path) -> Mapping[str, bool]:
 def _names(playlist: Path, name: str) -> bool:
     try:
         with playlist.open("rb") as file:
-            text = file.read(MOST).decode("utf-8", "replace")
+            text, is_known = _text(file.read(MOST))
     except (FileNotFoundError, PermissionError):
         return False
     if playlist.suffix.lower() == MAYBE and STREAMED not in text:
         return False
     told = [found.strip() for groups in NAMES.findall(text) for found in groups if found]
-    ways = (unquote(way).rpartition("/")[2] for one in told for way in (one, one.partition("?")[0]))
-    return any(one == name or _may_become(one, name) for one in ways)
+    paths = (unquote(way) for one in told for way in (one, one.partition("?")[0]))
+    ways = (way.rpartition("/")[2] for path in paths for way in (path, path.replace("\\", "/")))
+    same = _pattern(name, is_known)
+    return any(same.fullmatch(unicodedata.normalize("NFC", one)) or _may_become(one, name) for one in ways)
+
+
+def _text(content: bytes) -> tuple[str, bool]:
+    """A playlist's text, and whether it is known in which encoding it is; where not, ASCII in it is right at least."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace"), True
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(content), True  # which may end within a character
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), False
+
+
+def _pattern(name: str, is_known: bool) -> re.Pattern[str]:
+    """What a name is in a text, composed; in one of an unknown encoding anything may stand for other than ASCII."""
+    composed = unicodedata.normalize("NFC", name)
+    return re.compile(
+        re.escape(composed) if is_known else ".*".join(map(re.escape, BEYOND_ASCII.split(composed))), re.I
+    )
 
 
 def _may_become(template: str, name: str) -> bool:
