@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,9 +32,11 @@ def cluster() -> None:
 
 @cluster.command()
 @click.argument("name")
+@click.option("-o", "--output", "to", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write it there, where nothing is yet; else it is printed.")  # fmt: skip
 @state_dir
-def invite(name: str, state_dir: Path | None) -> None:
-    """Print an invitation for a machine that is to be called NAME: put it into a file there, and tell it nobody.
+def invite(name: str, to: Path | None, state_dir: Path | None) -> None:
+    """Write an invitation for a machine that is to be called NAME: bring it there, and tell it nobody.
 
     Whoever has it can run programs on every machine of the cluster.
     """
@@ -47,8 +51,31 @@ def invite(name: str, state_dir: Path | None) -> None:
         raise StartupError("ffspool.toml has no table [cluster]: say there where machines come to, by `listen`")
     guests = _guests(Paths(load_settings({"state_dir": state_dir}).state_dir))
     addresses = found.addresses or _addresses(found.listen)
-    invited = guests.invite(name, version("ffspool"), addresses, found.port, found.port_of_files)
-    echo(msgspec.json.format(msgspec.json.encode(invited), indent=1).decode())
+    with _file_for(to) as write:
+        invited = guests.invite(name, version("ffspool"), addresses, found.port, found.port_of_files)
+        write(msgspec.json.format(msgspec.json.encode(invited), indent=1).decode() + "\n")
+    if to:
+        echo(f"{to} invites {name}: bring it there by a way that you trust, and tell it nobody")
+
+
+@contextlib.contextmanager
+def _file_for(to: Path | None) -> Iterator[Callable[[str], object]]:
+    """What writes to a new file, which does not stay if nothing comes of it, or prints. Raises StartupError."""
+    if to is None:
+        yield lambda words: echo(words, nl=False)
+        return
+    try:
+        descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise StartupError(f"{to} is there already: name another file, or remove it if nobody needs it") from error
+    except OSError as error:
+        raise StartupError(f"{to} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            yield file.write
+    except BaseException:
+        to.unlink()
+        raise
 
 
 @cluster.command()

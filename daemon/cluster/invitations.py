@@ -72,7 +72,8 @@ class Guests:
             guests = self._read()
             if name in guests:
                 raise InvalidRequest(
-                    f"{name} is invited already: give this machine another name, or revoke that one first"
+                    f"{name} is invited already, by what was written then. If that is lost or empty: `ffspool cluster "
+                    f"revoke {name}`, then invite it again. If this is another machine: give it a name of its own"
                 )
             papers, secret = certificates.issue(self._folder, name), secrets.token_urlsafe(32)
             self._write({**guests, name: Guest(secret=_digest(secret), certificate=papers.certificate)})
@@ -144,9 +145,16 @@ class Guests:
 def read(path: Path) -> Invitation:
     """Reads an invitation. Raises StartupError when the file is none."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Invitation)
+        written = path.read_bytes()
     except OSError as error:
         raise StartupError(f"the invitation {path} cannot be read: {error.strerror}") from error
+    if not written.strip():
+        raise StartupError(
+            f"the invitation {path} is empty, as `>` of a shell leaves a file where nothing is written to it. On the "
+            "daemon's host: `ffspool cluster revoke NAME`, then `ffspool cluster invite NAME -o FILE`"
+        )
+    try:
+        return msgspec.json.decode(written, type=Invitation)
     except msgspec.DecodeError as error:
         raise StartupError(f"{path} is no invitation that `ffspool cluster invite` wrote: {error}") from error
 
