@@ -195,6 +195,25 @@ def test_an_original_is_put_back_by_the_new_name_of_what_took_its_place(scene: S
     assert scene.there == scene.untouched
 
 
+def test_an_original_is_put_back_by_any_path_that_leads_to_it(scene: Scene) -> None:
+    """As that which a shell tells within a folder that is a link."""
+    real = scene.library.with_name("disk")
+    (scene.library.with_name("other way")).symlink_to(real)
+
+    def through_a_link(_: Path) -> None:
+        scene.library.rename(real)
+        scene.library.symlink_to(real)
+
+    for way in (real, real.with_name("other way")):
+        scene.library.unlink() if scene.library.is_symlink() else None
+        real.rename(scene.library) if real.exists() else None
+        scene.renew()
+        shutil.rmtree(scene.library.parent / "state", ignore_errors=True)
+        new = Journal(scene.library.parent / "journal")
+        replaced(scene, new, [standing(scene, 30)], then=through_a_link, undo=way / "films" / scene.name)
+        assert scene.there == scene.untouched
+
+
 def test_what_is_not_in_the_trash_any_more_does_not_pass_for_put_back(scene: Scene, journal: Journal) -> None:
     """As where somebody empties the trash while it is put back."""
 

@@ -1463,6 +1463,10 @@ ORDER BY step <> 'undone' DESC, replaced_at DESC
 SELECT * FROM replacements
 WHERE step = 'done' AND substr(:path, 1, length(wanted ->> '$.replaces.root') + 1) = (wanted ->> '$.replaces.root') || '/'
 
+-- The folders in which originals were replaced, and are kept.
+-- name: replaced_roots
+SELECT DISTINCT wanted ->> '$.replaces.root' AS root FROM replacements WHERE step IN ('done', 'undoing')
+
 -- One of them.
 -- name: replacement
 SELECT * FROM replacements WHERE id = :id

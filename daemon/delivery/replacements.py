@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from daemon import mounts
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import disk_mark, moved
@@ -96,9 +98,10 @@ class Replacements:
         Raises NotFound for what was not replaced, Conflict for what cannot be undone, Unavailable where the disk does
         not answer, when it is done later.
         """
-        rows = await self._store.read(lambda t: t.all("replacements_at", path=path))
+        rows = await self._found(path)
         if not rows:
-            rows = await self._renamed(path)
+            ways = await self._other_ways(path)
+            rows = next(filter(None, [await self._found(way) for way in ways]), [])
         if not rows:
             raise NotFound(f"nothing at {path} took the place of an original: name it by the path that it had then")
         row: Row | None = await self._of_this_disk(rows)
@@ -120,6 +123,17 @@ class Replacements:
         if not is_back:
             raise Conflict(f"{row['name']} is not put back: {EMPTIED}")
         return Undone(folder=row["folder"], name=row["name"], at=when(self._now()))
+
+    async def _found(self, path: str) -> list[Row]:
+        return await self._store.read(lambda t: t.all("replacements_at", path=path)) or await self._renamed(path)
+
+    async def _other_ways(self, path: str) -> list[str]:
+        """What lies at the path, as the watched folders call it: one may be a link, or be mounted twice."""
+        ways = []
+        for row in await self._store.read(lambda t: t.all("replaced_roots")):
+            with suppress(Unavailable, OSError):
+                ways += await self._threads.run(row["root"], partial(_ways, path, row["root"]))
+        return ways
 
     async def _renamed(self, path: str) -> list[Row]:
         """What was replaced by a file that has this path by now, in the watched folder that it was brought to.
@@ -256,6 +270,12 @@ def _rename(replacement: str, taken_by: str, transaction: Transaction) -> int:
 
 def _place(row: Row) -> str:
     return msgspec.json.decode(row["wanted"], type=Destination).place
+
+
+def _ways(path: str, root: str) -> list[str]:
+    above, name = os.path.split(path)
+    within = mounts.place(above).within(mounts.place(root))
+    return [str(PurePosixPath(root, way, name)) for way in within]
 
 
 def _size(path: str) -> int | None:
