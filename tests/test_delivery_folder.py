@@ -14,8 +14,8 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 from surroundings import lacking, need_mounts, thorough
 
 from daemon import mounts
@@ -279,7 +279,7 @@ def test_what_it_was_made_of_is_not_overwritten(file_scene: Scene, notes: Notes)
     source = file_scene.root / "films" / "clip.mp4"
     source.parent.mkdir()
     source.write_bytes(OLD)
-    parcel = msgspec.structs.replace(file_scene.parcel(conflict="overwrite"), source=str(source))
+    parcel = replace(file_scene.parcel(conflict="overwrite"), source=str(source))
     with pytest.raises(Undelivered, match="is what it was made of") as refused:
         file_scene.place.deliver(parcel, notes.course())
     assert (refused.value.final, source.read_bytes()) == (True, OLD)
@@ -291,7 +291,7 @@ def test_what_it_was_made_of_is_known_by_its_bytes_too(file_scene: Scene, notes:
     film.parent.mkdir()
     upload.write_bytes(OLD)
     film.write_bytes(OLD)
-    parcel = msgspec.structs.replace(file_scene.parcel(conflict="overwrite"), source=str(upload))
+    parcel = replace(file_scene.parcel(conflict="overwrite"), source=str(upload))
     with pytest.raises(Undelivered, match="is what it was made of") as refused:
         file_scene.place.deliver(parcel, notes.course())
     assert (refused.value.final, film.read_bytes()) == (True, OLD)
@@ -300,20 +300,30 @@ def test_what_it_was_made_of_is_known_by_its_bytes_too(file_scene: Scene, notes:
     assert film.read_bytes() == file_scene.output.read_bytes()
 
 
-def test_what_it_was_made_of_is_not_overwritten_where_it_was_moved_to(file_scene: Scene, notes: Notes) -> None:
-    """As while the share was away, to the place of the result that did not come."""
-    film = file_scene.root / "films" / "clip.mp4"
+@pytest.mark.parametrize("another", [False, True])
+def test_what_it_was_made_of_is_not_overwritten_where_it_was_moved_to(
+    file_scene: Scene, tmp_path: Path, another: bool
+) -> None:
+    """As while the share was away, to the place of the result that did not come; and touched there, or given tags."""
+    film, source = file_scene.root / "films" / "clip.mp4", tmp_path / "source.mp4"
     film.parent.mkdir()
     film.write_bytes(OLD)
     os.utime(film, ns=(10**18, 10**18))
-    parcel = msgspec.structs.replace(
-        file_scene.parcel(conflict="overwrite"), source="/gone", source_key=(len(OLD), 10**18)
-    )
-    with pytest.raises(Undelivered, match="is what it was made of"):
-        file_scene.place.deliver(parcel, notes.course())
-    assert film.read_bytes() == OLD
-    os.utime(film)
-    file_scene.place.deliver(parcel, notes.course())
+    if another:
+        source.write_bytes(b"another that came to where it was")
+    key = (len(OLD), 10**18, film.stat().st_ino)
+    for change in (lambda: None, lambda: os.utime(film), lambda: film.write_bytes(OLD + b"tags")):
+        change()
+        before = film.read_bytes()
+        parcel = replace(file_scene.parcel(conflict="overwrite"), source=str(source), source_key=key)
+        with pytest.raises(Undelivered, match="is what it was made of, or may be"):
+            file_scene.place.deliver(parcel, Notes(tmp_path / "notes").course())
+        assert film.read_bytes() == before
+    film.rename(source)
+    os.utime(source, ns=(10**18, 10**18))
+    film.write_bytes(OLD + b"another's")
+    film_key = (source.stat().st_size, 10**18, source.stat().st_ino)
+    file_scene.place.deliver(replace(parcel, source_key=film_key), Notes(tmp_path / "notes").course())
     assert film.read_bytes() == file_scene.output.read_bytes()
 
 
@@ -321,7 +331,7 @@ def test_a_folder_with_what_it_was_made_of_in_it_is_not_overwritten(tmp_path: Pa
     scene = made(tmp_path, folder=True)
     scene.place.deliver(scene.parcel(), notes.course())
     source = scene.root / "films" / "clip_hls" / "0" / "0.m4s"
-    parcel = msgspec.structs.replace(scene.parcel(1, conflict="overwrite"), source=str(source))
+    parcel = replace(scene.parcel(1, conflict="overwrite"), source=str(source))
     with pytest.raises(Undelivered, match="clip_hls holds what it was made of"):
         scene.place.deliver(parcel, Notes(tmp_path / "more").course())
     assert source.exists()

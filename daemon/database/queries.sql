@@ -917,7 +917,8 @@ SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, de
     variations.extension, variations.bytes, variations.sha256, variations.quality, variations.contents,
     variations.output_seconds, (SELECT address FROM fetches WHERE source = sources.seq) AS fetched_from,
     sources.name AS source, sources.id AS source_id, sources.folder AS stem, sources.path,
-    sources.bytes AS source_bytes, sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at, jobs.owner,
+    sources.bytes AS source_bytes, sources.modified, sources.inode, sources.media, jobs.id AS job, jobs.name AS job_name,
+    jobs.created_at, jobs.owner,
     (jobs.owner IS NULL OR EXISTS (
         SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'
     )) AS of_admin

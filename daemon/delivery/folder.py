@@ -31,7 +31,7 @@ from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailab
 from daemon.models import Conflict, Deliver, Destination, Model
 from daemon.paths import Paths
 from daemon.proof import output_folder
-from daemon.source_files import GONE, is_as_old
+from daemon.source_files import GONE, inode_of, is_as_old
 
 A_ROOT = "name one by `--output-root FOLDER`, or `output_roots` in ffspool.toml, and start the daemon anew"
 PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its share is there
@@ -258,10 +258,10 @@ class _Delivery:
                 self._course.note(None)
 
     def _is_source(self, name: str, there: os.stat_result) -> bool:
-        """Tells whether that is the file it was made of, or has all that is in it, as where that was uploaded, or
-        is a folder which holds it: to take its place is for `replace`, which keeps it."""
-        if self._parcel.source_key and is_as_old(there, *self._parcel.source_key):
-            return True  # though it may be gone from where it was read
+        """Tells whether that is the file it was made of, or may be, or has all that is in it, as where it was uploaded,
+        or is a folder which holds it: to take its place is for `replace`, which keeps it."""
+        if self._was_source(there):
+            return True
         source = self._parcel.source
         try:
             kept = Path(source).stat() if source else None
@@ -276,6 +276,19 @@ class _Delivery:
         except OSError:
             return False
 
+    def _was_source(self, there: os.stat_result) -> bool:
+        """Tells whether that may be the file which was read, moved here since, and touched or given tags."""
+        parcel = self._parcel
+        if parcel.source is None or parcel.source_key is None:
+            return False
+        size, modified, inode = parcel.source_key
+        if is_as_old(there, size, modified):
+            return True
+        with suppress(OSError):
+            if is_as_old(Path(parcel.source).stat(), size, modified):
+                return False
+        return stat.S_ISREG(there.st_mode) and (there.st_size == size or inode_of(there) == inode)
+
     def _renamed(self, name: str) -> bool:
         if self._wish.conflict != Conflict.OVERWRITE or self._is_gone(name):
             return no_replace.put(self._folder, self._part.name, name)
@@ -283,7 +296,8 @@ class _Delivery:
         there = no_replace.status(self._folder, name)
         if there and self._is_source(name, there):
             holds = "holds" if stat.S_ISDIR(there.st_mode) else "is"
-            words = f"{name} {holds} what it was made of, and is not overwritten: give it another name"
+            may_be = "" if stat.S_ISDIR(there.st_mode) else ", or may be"
+            words = f"{name} {holds} what it was made of{may_be}, and is not overwritten: give it another name"
             raise Undelivered(words, final=True)
         if there and stat.S_ISDIR(there.st_mode) != is_folder:
             raise Undelivered(f"{name} cannot be replaced: files replace files, and folders folders", final=True)

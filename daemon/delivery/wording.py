@@ -40,7 +40,7 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
         sha256=row["sha256"],
         modified=_modified(destination, row),
         source=row["path"] or str(paths.source(row["job"], row["source_id"])),
-        source_key=(row["source_bytes"], row["modified"]) if row["path"] and row["modified"] else None,
+        source_key=(row["source_bytes"], row["modified"], row["inode"]) if row["path"] and row["modified"] else None,
         mark=_mark(row, library),
         quality=_quality(row),
         media=msgspec.json.decode(row["media"], type=Media) if destination.replaces and row["media"] else None,
