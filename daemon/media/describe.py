@@ -58,14 +58,14 @@ TELLING_AT_LAST = {"flv", RESTARTABLE}  # how long they are, so that what was to
 LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
 
 
-def read_media(path: str, patience: float = 10.0) -> Media:
+def read_media(path: str, patience: float = 10.0, *, whole: bool = False) -> Media:
     """Returns what the file holds, some pictures of it decoded. `patience` bounds, in seconds, the reading of a whole
-    file that does not say how long it lasts, or is small enough to make sure.
+    file that does not say how long it lasts, is small enough to make sure, or is to be read `whole`.
 
     Raises ProbeError, in words without the path.
     """
     file = MediaFile(path)
-    media = cues.looked_at(file, _timed(file, patience))
+    media = cues.looked_at(file, _timed(file, patience, whole=whole))
     lacks_end = media.lacks_end or structure.lacks_end(file)
     media = replace(media, lacks_end=lacks_end, fingerprint=hashlib.sha256(file.head[:FINGER]).hexdigest())
     if media.duration_seconds is not None and media.duration_seconds > MOST_DAYS * durations.DAY:
@@ -74,17 +74,17 @@ def read_media(path: str, patience: float = 10.0) -> Media:
     return media
 
 
-def _timed(file: MediaFile, patience: float) -> Media:
+def _timed(file: MediaFile, patience: float, *, whole: bool) -> Media:
     """What the file holds and how long it lasts: as it says, where that is to be believed."""
     try:
-        return _timed_as(file, "", patience)
+        return _timed_as(file, "", patience, whole=whole)
     except durations.ClockRestarted:
         if _read(file).format != "flv":
             raise
-    return _timed_as(file, RESTARTABLE, patience)
+    return _timed_as(file, RESTARTABLE, patience, whole=whole)
 
 
-def _timed_as(file: MediaFile, shape: str, patience: float) -> Media:
+def _timed_as(file: MediaFile, shape: str, patience: float, *, whole: bool) -> Media:
     media = _read(file, shape)
     if media.format == webp.FORMAT:
         return media
@@ -95,10 +95,10 @@ def _timed_as(file: MediaFile, shape: str, patience: float) -> Media:
         return _short(durations.promised(media, file.head), media, found)
     if media.duration_seconds is None or media.format in GUESSING:
         found = _spans(file, media, patience)
-        media = _of_packets(media, found)
+        media = replace(_of_packets(media, found), read_whole=found is not None)
         return _lasting(durations.gapped(durations.measured(media, found), found))
     endless = boxes.is_endless(file.index)
-    if file.cut_off or file.size <= (LARGE if endless or media.format in HEADERLESS | LIVE else SMALL):
+    if whole or file.cut_off or file.size <= (LARGE if endless or media.format in HEADERLESS | LIVE else SMALL):
         media = _checked(file, media, patience, endless=endless)
     return replace(media, cut_off=media.cut_off or (endless and file.cut_off is True))
 
@@ -137,7 +137,7 @@ def _checked(file: MediaFile, media: Media, patience: float, *, endless: bool) -
     said = media.duration_seconds
     found = _spans(file, media, patience)
     whole = _of_packets(media, found) if found and (endless or not file.cut_off) else media
-    media = durations.gapped(whole, found)
+    media = replace(durations.gapped(whole, found), read_whole=found is not None)
     if found and media.format == "ogg":
         media = ogg.chained(file, media, durations.measured(media, found).duration_seconds or 0.0)
     held = durations.measured(media, found)

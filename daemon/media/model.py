@@ -192,6 +192,7 @@ class Media(Model, frozen=True):
     redescribed: bool = False  # whether it describes parts of a track in several ways, of which copies may keep one
     edited: bool = False  # whether an edit list shows several parts of a track, of which no copy can be made
     repeated: bool = False  # whether parts of it come more than once, which decoders leave out
+    read_whole: bool = False  # whether all of its packets were looked at, so that no header has to be believed
     begins_late: bool = False  # whether a track may begin so late that FFmpeg has to be told to look for it
     longest_pause_seconds: float = (
         0.0  # of a track while another goes on, that FFmpeg would take for a jump of the clock

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
+import math
 import os
 import pkgutil
 import resource
@@ -47,15 +48,15 @@ LATE = 1.0  # seconds after its time is up in which a reader ends, unless the ke
 
 class Request(msgspec.Struct, frozen=True):
     """A request asks for one reading of a file, in `timeout` seconds. To "measure" is to tell where the data ends, to
-    "prove" to decode the end as well, and as a "whole" all of it, to "picture" to make a small WebP. A "piece" is read
-    as a picture whose encoder may have been interrupted, which is `unsure` at its end, and the "extent" is that of one
-    whose encoder was not, between these `joints`.
+    "scan" to describe it by all of its packets, to "prove" to decode the end as well, and as a "whole" all of it, to
+    "picture" to make a small WebP. A "piece" is read as a picture whose encoder may have been interrupted, which is
+    `unsure` at its end, and the "extent" is that of one whose encoder was not, between these `joints`.
     """
 
     id: int
     file: SourceFile
     timeout: float
-    how: Literal["describe", "measure", "prove", "whole", "picture", "piece", "extent"] = "describe"
+    how: Literal["describe", "measure", "scan", "prove", "whole", "picture", "piece", "extent"] = "describe"
     unsure: Unsure | None = None
     joints: tuple[float, ...] = ()
 
@@ -195,6 +196,8 @@ def _find(request: Request, sandboxed: bool) -> Finding:
         path = _shut_in(request.file.path, descriptor) if sandboxed else descriptor_path(descriptor)
         if request.how == "measure":
             return Finding(media=describe.read_measured(path))
+        if request.how == "scan":
+            return Finding(media=describe.read_media(path, patience=math.inf, whole=True))
         if request.how == "picture":
             return Finding(picture=still.webp(path, patience=request.timeout / 4))
         if request.how in {"piece", "extent"}:

@@ -24,7 +24,7 @@ from daemon.process.child import Child
 from daemon.process.launcher import spawn_server
 
 # What `daemon.media.probe_server` is asked to do
-How = Literal["describe", "measure", "prove", "whole", "picture", "piece", "extent"]
+How = Literal["describe", "measure", "scan", "prove", "whole", "picture", "piece", "extent"]
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,12 @@ class Prober:
         disk does not answer.
         """
         return _media(await self._ask(file, "describe"))
+
+    async def scan(self, file: SourceFile, size: int) -> Media:
+        """Returns what a file of so many bytes holds by all its packets, whatever its header says. Raises as `probe`
+        does.
+        """
+        return _media(await self._ask(file, "scan", TIMEOUT + size / SLOWEST))
 
     async def probe_output(self, file: Path | SourceFile) -> Media:
         """Probes as `probe` does, and has the last second decoded too."""

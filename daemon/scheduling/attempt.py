@@ -273,7 +273,7 @@ class Attempt:
         return [member for member in self.members if not member.settled]
 
     async def _plan(self, member: Member) -> None:
-        member.plan = command.plan(self._source.media, self._resources.base(member.claim), member.claim.parameters)
+        member.plan = command.plan(member.claim.media, self._resources.base(member.claim), member.claim.parameters)
 
     def _learn(self, members: Sequence[Member], ended: Ended) -> None:
         if any(member.film and member.film.resumed for member in members):
@@ -285,12 +285,14 @@ class Attempt:
 
     async def _finish(self, member: Member, cpu_seconds: float) -> None:
         """Makes an encoded part a published file, if it is what was planned."""
+        known = member.claim.media
         try:
             lasting, sealed = await self._encoding.read(self._prove(member))
         except (ProofError, ProbeError) as error:
             if member.film:
                 return await self._begin_anew(member, str(error), cpu_seconds)
-            return await self._settlement.abandon(member, Failure(error=str(error)), cpu_seconds)
+            failure = Failure(error=str(error), alone=member.claim.media is not known)  # made by less than is known now
+            return await self._settlement.abandon(member, failure, cpu_seconds)
         speed = self._encoding.progress.speed if self._encoding.progress else None
         proof = member.proof(cpu_seconds, sealed, lasting, speed)
         return await self._settlement.publish(member, proof, time.monotonic() - self._began)
@@ -310,7 +312,12 @@ class Attempt:
         part = self._resources.part(member.claim)
         whole = member.claim.is_proven_whole
         file = self._resources.whereabouts.of(self._source.recorded)
-        lasting = await prove.prove_output(self._resources.prober, part, member.plan, file, whole=whole)
+        try:
+            lasting = await prove.prove_output(self._resources.prober, part, member.plan, file, whole=whole)
+        except ProofError:
+            if not await self._is_planned_otherwise(member, file):
+                raise
+            lasting = await prove.prove_output(self._resources.prober, part, member.plan, file, whole=whole)
         if member.film:
             await member.film.prove_joints(part, member.plan)
         if whole:
@@ -319,6 +326,23 @@ class Attempt:
             picture = self._resources.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
         return lasting, await asyncio.to_thread(seal, part)
+
+    async def _is_planned_otherwise(self, member: Member, file: SourceFile) -> bool:
+        """Reads all of a source that was too large for it before, and tells whether it makes another plan: what a
+        header says, or FFmpeg takes from the beginning and the end, need not be so."""
+        known, planned = member.claim, member.plan
+        if known.media.read_whole:
+            return False
+        try:
+            media = await self._resources.prober.scan(file, known.recorded.bytes)
+        except ProbeError:
+            return False
+        await self._resources.store.write(partial(claims.record_media, source=known.source, media=media))
+        member.claim = replace(known, media=media)
+        await self._plan(member)
+        if member.plan == planned:
+            member.claim = known
+        return member.plan != planned
 
     async def _refuse_damaged(self, member: Member, file: SourceFile) -> None:
         """Nothing takes the place of a source that is damaged, nor is it deleted: what was missing may come yet."""
