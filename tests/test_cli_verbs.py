@@ -114,6 +114,11 @@ def test_a_job_is_paused_and_resumed_and_show_and_ls_tell_it(daemon: Daemon, job
     assert ffspool("resume", job, env=daemon.env).stdout == f"{job} (long.mp4) is paused no more\n"
     assert daemon.job(job)["paused"] is False
     assert printed("resume", job, env=daemon.env)["changed"] is False
+    for verb in ("pause", "cancel"):
+        ffspool(verb, job, env=daemon.env)
+    for command in (["show", job], ["ls"]):
+        told = ffspool(*command, env=daemon.env).stdout
+        assert ("cancelled" in told, "paused" in told) == (True, False), "what ended is not to go on"
 
 
 @pytest.mark.parametrize(("paused", "words"), [(True, "1f stays paused: `ffspool resume 1f`"), (False, "1f goes on: ")])

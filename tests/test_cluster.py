@@ -277,6 +277,7 @@ def test_what_was_lost_with_a_process_is_made_once_it_is_there_again(cluster: Cl
         wait_until(lambda: not any(map(runs, encoders)), "the encoders to end")
         process.wait(PATIENCE)
     assert "Traceback" not in cluster.words(MACHINE)
+    assert "distributed" not in cluster.daemon.log(), "it is told in words of our own"
     if killed == "daemon":
         cluster.daemon.stop(signal.SIGKILL)
         cluster.daemon.start()

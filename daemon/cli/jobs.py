@@ -228,7 +228,7 @@ def _tell_of_failures(daemon: Client) -> None:
 
 
 def _list(jobs: Sequence[ListedJob]) -> None:
-    from daemon.cli.terminal import Column, ago, clock, console, percent, standing, table
+    from daemon.cli.terminal import Column, ago, clock, console, percent, standing, stands_still, table
     from daemon.states import ENDED
 
     mixed = len({job.owner for job in jobs}) > 1
@@ -245,7 +245,7 @@ def _list(jobs: Sequence[ListedJob]) -> None:
     rows = [
         (
             job.id,
-            standing(job).append(", paused" if job.paused else ""),
+            standing(job).append(", paused" if stands_still(job) else ""),
             f"{job.completed_variations}/{job.total_variations}",
             "" if job.status in ENDED and job.progress != 100 else percent(job.progress),  # DONE tells all
             clock(job.eta_seconds) if job.status == "processing" else "",

@@ -215,9 +215,14 @@ def page(job: JobView, hold: str | None = None) -> RenderableType:
 
 def _headline(job: JobView) -> Text:
     words = Text.assemble((job.id, "bold"), "  ", standing(job))
-    if job.paused:
+    if stands_still(job):
         words.append("  paused", "yellow")
     return words.append(f"  {visible(job.name)}") if job.name else words
+
+
+def stands_still(job: JobSummary) -> bool:
+    """Tells whether it is to be said that it is paused: of what ended nothing goes on."""
+    return job.paused and job.status not in ENDED
 
 
 def standing(job: JobSummary) -> Text:

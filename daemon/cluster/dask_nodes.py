@@ -69,3 +69,9 @@ def hush(silent: str = "") -> None:
     """Has dask tell what goes wrong, and nothing else: it logs each connection. What is `silent` tells nothing."""
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL if name == silent else logging.ERROR)
+    logging.getLogger("distributed.scheduler").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tells whether the daemon does not tell that itself, as it does which machine is away and what it had."""
+    return "marked as failed" not in str(record.msg)
