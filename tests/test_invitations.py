@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import forked
 import msgspec
@@ -51,3 +53,18 @@ def test_an_invitation_that_a_shell_emptied_is_told_to_be_empty(tmp_path: Path) 
     with pytest.raises(StartupError, match=r"box2\.invite is empty, as `>` of a shell leaves a file") as told:
         invitations.read(tmp_path / "box2.invite")
     assert "ffspool cluster revoke NAME" in str(told.value)
+
+
+def test_who_is_invited_while_the_daemon_starts_has_the_papers_of_its_authority(tmp_path: Path) -> None:
+    """Each makes the authority if it is not there."""
+    together = Barrier(8)
+
+    def invite(number: int) -> invitations.Invitation:
+        guests = invitations.Guests(tmp_path / "cluster")
+        together.wait()
+        return guests.invite(f"box{number}", "1", ["127.0.0.1"], 1, 2)
+
+    with ThreadPoolExecutor(8) as pool:
+        invited = list(pool.map(invite, range(8)))
+    [authority] = {one.authority for one in invited}
+    assert authority.strip() == (tmp_path / "cluster" / "authority.pem").read_text().strip()

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from daemon.cluster.folder_lock import locked
 from daemon.paths import write_private
 
 DAEMON = "daemon"
@@ -32,8 +33,12 @@ class Papers(NamedTuple):
 def authority(folder: Path) -> None:
     """Makes the authority and the daemon's papers in `folder`, unless they are there."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    if (folder / f"{DAEMON}.pem").exists():
-        return
+    with locked(folder):  # a machine may be invited while the daemon starts
+        if not (folder / f"{DAEMON}.pem").exists():
+            _make_authority(folder)
+
+
+def _make_authority(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = _named("ffspool cluster")
     usage = x509.KeyUsage(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
-import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec.structs import replace
 
+from daemon.cluster.folder_lock import locked
 from daemon.errors import InvalidRequest, NotFound, StartupError
 from daemon.models import Model
 from daemon.paths import write_private
@@ -68,7 +66,7 @@ class Guests:
         if not NAME.fullmatch(name) or name == certificates.DAEMON:
             raise InvalidRequest(f"{name!r} is no name for a machine: letters, digits, - and _ make one, such as box2")
         certificates.authority(self._folder)
-        with self._alone():
+        with locked(self._folder):
             guests = self._read()
             if name in guests:
                 raise InvalidRequest(
@@ -92,7 +90,7 @@ class Guests:
         self._invited(name)
         from daemon.cluster import certificates  # which loads much
 
-        with self._alone():
+        with locked(self._folder):
             guests = self._read()
             if guest := guests.pop(name, None):  # nobody else revoked it meanwhile
                 certificates.revoke(self._folder, guest.certificate)
@@ -105,7 +103,7 @@ class Guests:
     def drain(self, name: str, draining: bool) -> None:
         """Has a machine get nothing, whenever it comes, or something again. Raises NotFound where none is invited."""
         self._invited(name)
-        with self._alone():
+        with locked(self._folder):
             guests = self._read()
             if guest := guests.get(name):
                 self._write({**guests, name: replace(guest, draining=draining)})
@@ -117,16 +115,6 @@ class Guests:
     def _invited(self, name: str) -> None:
         if name not in self._read():
             raise NotFound(f"no machine {name} is invited")
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keeps other processes from changing what is read and then written."""
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
 
     def _read(self) -> dict[str, Guest]:
         try:
