@@ -1,10 +1,11 @@
-"""Every refusal of a source says what to do: read out of the code, so that one that is yet to be written does, too."""
+"""Every refusal of a source or of an output says what to do: read out of the code, so that one that is yet to be
+written does, too."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import pytest
 from test_architecture import FILES, tree
@@ -23,10 +24,15 @@ FILLED = "…"
 
 def refusals() -> Iterator[tuple[str, str]]:
     """Where each refusal is raised, and its words; none of those that pass on what others say."""
-    for module in sorted(FILES.keys() - OF_OTHERS):
+    yield from _refusals(FILES.keys() - OF_OTHERS, REFUSALS)
+    yield from _refusals({module for module in FILES if module.startswith("proof.")}, {"ProofError"})
+
+
+def _refusals(modules: Set[str], kinds: Set[str]) -> Iterator[tuple[str, str]]:
+    for module in sorted(modules):
         known = dict(_constants(module))
         for node in ast.walk(tree(module)):
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc.func) in REFUSALS:
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc.func) in kinds:
                 words = _words(node.exc.args[0], known)
                 if words != FILLED:
                     yield f"{module}:{node.lineno}", words
@@ -53,6 +59,8 @@ def _words(node: ast.expr, known: dict[str, ast.expr]) -> str:
             return "".join(_words(part, known) for part in parts)
         case ast.FormattedValue(value=part):
             return _words(part, known)
+        case ast.BoolOp(values=parts):
+            return "".join(_words(part, known) for part in parts)
         case ast.IfExp(body=one, orelse=other):
             return _words(one, known) + _words(other, known)
         case ast.Call(func=ast.Attribute(value=part, attr="format")):
@@ -64,7 +72,7 @@ def _words(node: ast.expr, known: dict[str, ast.expr]) -> str:
 
 
 @pytest.mark.parametrize(("where", "words"), [*refusals()])
-def test_what_refuses_a_source_says_what_to_do(where: str, words: str) -> None:
+def test_what_refuses_a_source_or_an_output_says_what_to_do(where: str, words: str) -> None:
     assert TO_DO.search(words), f"{where}: {words}"
 
 

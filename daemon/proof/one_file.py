@@ -12,6 +12,8 @@ from daemon.models import SourceFile
 from daemon.proof.differences import differences, lasts_as_planned
 from daemon.recipes.recipe import Plan, truncated
 
+OTHERWISE = "take another preset, or convert the source first with another program"
+
 
 async def prove_file(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> Media:
     """Returns what the part holds, once it is shown to be as planned and its end is decoded, as far as the source's is.
@@ -24,14 +26,15 @@ async def prove_file(prober: Prober, part: Path, plan: Plan, source: SourceFile)
     except ProbeError as error:
         if not await _damaged_likewise(prober, source, error):
             words = f"the encoder said it was done, but its output cannot be read: {error}"
-            raise ProofError(await truncation(prober, plan, source) or words) from error
+            raise ProofError(await truncation(prober, plan, source) or f"{words}; {OTHERWISE}") from error
         made = await _described(prober, part)
     if not lasts_as_planned(made, plan):
         words = f"the output lasts {_seconds(made.duration_seconds)} instead of {_seconds(plan.duration_seconds)}"
-        raise ProofError(await truncation(prober, plan, source) or "; ".join([words, *differences(made, plan)]))
+        words = "; ".join([words, *differences(made, plan)])
+        raise ProofError(await truncation(prober, plan, source) or f"{words}; {OTHERWISE}")
     if found := differences(made, plan):
         words = f"the output is not what was planned: {'; '.join(found)}"
-        raise ProofError(await truncation(prober, plan, source) or words)
+        raise ProofError(await truncation(prober, plan, source) or f"{words}; {OTHERWISE}")
     return made
 
 
@@ -39,7 +42,8 @@ async def _described(prober: Prober, part: Path) -> Media:
     try:
         return await prober.probe(part)
     except ProbeError as error:
-        raise ProofError(f"the encoder said it was done, but its output cannot be read: {error}") from error
+        words = f"the encoder said it was done, but its output cannot be read: {error}"
+        raise ProofError(f"{words}; {OTHERWISE}") from error
 
 
 async def _damaged_likewise(prober: Prober, source: SourceFile, flaw: ProbeError) -> bool:

@@ -22,7 +22,7 @@ from daemon.models import Contents, Model, Parameters, SourceFile
 from daemon.plaintext import so_many, visible
 from daemon.proof import output_folder
 from daemon.proof.differences import differences_of_sounds
-from daemon.proof.one_file import prove_file, truncation
+from daemon.proof.one_file import OTHERWISE, prove_file, truncation
 from daemon.proof.quality import Quality
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import Rendition
@@ -64,7 +64,8 @@ async def prove_output(
             return None
     except (ProbeError, ManifestError, OSError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
-        raise ProofError(f"the encoder said it was done, but its output is not whole: {words}") from error
+        words = f"the encoder said it was done, but its output is not whole: {words}"
+        raise ProofError(f"{words}; {OTHERWISE}") from error
     made = await prove_file(prober, part, plan, source)
     if plan.max_bytes is not None:
         await asyncio.to_thread(_refuse_larger, part, plan.max_bytes)
@@ -108,7 +109,7 @@ def _is_there(source: SourceFile) -> bool:
 def _refuse_larger(part: Path, most: int) -> None:
     size = part.stat().st_size
     if size > most:
-        raise ProofError(f"the output has {size} bytes; {most} are the limit")
+        raise ProofError(f"the output has {size} bytes; {most} are the limit: ask for a larger target_bytes")
 
 
 async def pictures(prober: Prober, part: Path, plan: Plan, joints: Sequence[float]) -> list[tuple[int, ...]]:
@@ -136,14 +137,15 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source
     pictures = [media.video for media in made if media.video]
     sizes = tuple((picture.coded_width, picture.coded_height) for picture in pictures)
     if sizes != ladder.rungs:
-        raise ProofError(f"the output has the sizes {_listed(sizes)} instead of {_listed(ladder.rungs)}")
-    if words := _other_sounds(told.renditions, made, plan):
-        raise ProofError(await truncation(prober, plan, source) or words)
+        words = f"the output has the sizes {_listed(sizes)} instead of {_listed(ladder.rungs)}"
+        raise ProofError(f"{words}; {OTHERWISE}")
+    if found := _other_sounds(told.renditions, made, plan):
+        raise ProofError(await truncation(prober, plan, source) or f"{found}; {OTHERWISE}")
     lengths = [media.duration_seconds or 0.0 for media in made if media.video]
     for length in lengths:
         if plan.video_seconds is not None and not close(length, plan.video_seconds):
             words = f"a size of the output lasts {length:.2f} s instead of {plan.video_seconds:.2f} s"
-            raise ProofError(await truncation(prober, plan, source) or words)
+            raise ProofError(await truncation(prober, plan, source) or f"{words}; {OTHERWISE}")
     if plan.container == "hls":
         await asyncio.to_thread(output_folder.tell_rates, part)
     return max(lengths)
@@ -167,7 +169,8 @@ async def _joined(prober: Prober, part: Path, rendition: Rendition) -> Media:
         measured = await prober.measured_seconds(whole)
     if measured is None or not close(measured, rendition.seconds):
         held = "an unknown time" if measured is None else f"{measured:.2f} s"
-        raise ProofError(f"the segments of a track last {held}, its manifest says {rendition.seconds:.2f} s")
+        words = f"the segments of a track last {held}, its manifest says {rendition.seconds:.2f} s"
+        raise ProofError(f"{words}; {OTHERWISE}")
     return replace(media, duration_seconds=measured)
 
 
@@ -204,7 +207,8 @@ async def _sprites(prober: Prober, part: Path, plan: Plan, sprites: Sprites) -> 
         video = (await _sheet(prober, part, name)).video
         sizes = [(video.width, video.height)] if video else []
         if sizes != [plan.video]:
-            raise ProofError(f"the sheet {name} is {_listed(sizes)} instead of {_listed(filter(None, [plan.video]))}")
+            words = f"the sheet {name} is {_listed(sizes)} instead of {_listed(filter(None, [plan.video]))}"
+            raise ProofError(f"{words}; {OTHERWISE}")
 
 
 async def _sheet(prober: Prober, part: Path, name: str) -> Media:
