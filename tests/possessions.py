@@ -33,6 +33,7 @@ RECORDING = {
     "place": {"location", "location-eng", "com.apple.quicktime.location.iso6709"},
     "device": {"make", "model", "com.apple.quicktime.make", "com.apple.quicktime.model"},
 }
+NEVER = ("1904-01-01", "1970-01-01")  # where clocks begin: what says so knows of no date
 # Which track is played first, and of what sort the file is: the order of tracks and the preset tell it.
 UNTOLD_MARKS = {Disposition.default, Disposition.attached_pic, Disposition.timed_thumbnails, Disposition.still_image}
 UNTOLD_MARKS |= {Disposition.dependent, Disposition.multilayer}
@@ -93,7 +94,7 @@ def _is_of_the_file(name: str) -> bool:
 
 def _of_the_whole(container: Any) -> Iterator[Possession]:
     of_all = container.metadata or (container.streams[0].metadata if container.format.name == "ogg" else {})
-    told = {name.lower() for name, said in of_all.items() if said.strip()}
+    told = {name.lower() for name, said in of_all.items() if said.strip() and not said.startswith(NEVER)}
     yield from ((what, None, None) for what, names in RECORDING.items() if names & told)
     rest = told - set().union(*RECORDING.values())
     yield from (("tag", None, name) for name in rest if name == "title" or not _is_of_the_file(name))

@@ -36,6 +36,14 @@ UNTOLD = {
     "S_TEXT/WEBVTT": "FFmpeg reads WebVTT in Matroska as WebM has it, not as mkvmerge writes it (S_TEXT/WEBVTT): "
     "take it out with mkvextract, and put it back as SRT"
 }
+# Data by FFmpeg's names of it, in the words of those who made it.
+DATA = {
+    "dvd_nav_packet": "navigation of a DVD",
+    "epg": "programme guide",
+    "klv": "KLV",
+    "scte_35": "SCTE-35, where breaks are",
+    "timed_id3": "ID3 amid the film",
+}
 _KINDS = {"audio": "sound", "video": "picture", "subtitle": "subtitles", "data": "data"}
 
 
@@ -78,7 +86,7 @@ def _why(file: MediaFile, stream: Stream, closed: set[int], others: set[int], *,
         return UNTOLD.get(called) or f"its codec {called} is none that ffspool decodes"
     if stream.type == "audio":
         searched = not begins_late(stream.container) or file.size <= int(READ_ON["probesize"])
-        there = stream.container.format.name == "mpegts" and mpegts.carries(file, stream.id)
+        there = stream.container.format.name == "mpegts" and mpegts.carries(file, stream.id) and not _is_core(stream)
         return EMPTY.why if searched and not there else "it begins too late for ffspool to find out what it holds"
     if stream.type == "video":
         return "another picture is the one that matters" if seen else "it cannot be decoded: the file is damaged"
@@ -91,7 +99,8 @@ def _called(file: MediaFile, stream: Stream) -> str:
         return str(codec.canonical_name)
     described = [b"".join(track.names[:1]).decode("ascii", "replace").strip() for track in boxes.tracks(file.index)]
     named = described or [track.codec for track in matroska.tracks(file)]
-    return (named[stream.index] if stream.index < len(named) else "") or "of another kind"
+    called = getattr(stream, "name", None) or ""  # of data
+    return (named[stream.index] if stream.index < len(named) else "") or DATA.get(called, called) or "of another kind"
 
 
 def beside(stream: Stream) -> bool:
@@ -131,12 +140,18 @@ def begins_late(container: Any) -> bool:
     """Tells whether there is a track of sound of which nothing was found yet, in a format where it may come late."""
     name = container.format.name
     sounds = [stream for stream in container.streams.audio if decoder(stream)]
-    unknown = name in ANNOUNCING and any(_lacks_sound(stream) for stream in sounds)
+    unknown = name in ANNOUNCING and any(_lacks_sound(stream) and not _is_core(stream) for stream in sounds)
     return unknown or any(_lacks_packets(stream) for stream in sounds)
 
 
 def _lacks_sound(stream: Any) -> bool:
     return not (stream.channels and stream.sample_rate) or _lacks_packets(stream)
+
+
+def _is_core(stream: Any) -> bool:
+    """Whether it is the AC-3 that FFmpeg looks for among the packets of TrueHD, which need not be there."""
+    others = (other for other in stream.container.streams.audio if other.index != stream.index)
+    return any(other.id == stream.id and not _lacks_sound(other) for other in others)
 
 
 def _lacks_packets(stream: Any) -> bool:
@@ -207,7 +222,7 @@ def marks(stream: Stream) -> tuple[str, ...]:
 
 def language(stream: Stream) -> str | None:
     """Returns the language that its container tells; None where that is unknown."""
-    language = stream.metadata.get("language", "").strip()[:35]
+    language = _said(stream, "language")[:35]
     return language if language not in {"", "und"} else None
 
 
@@ -215,4 +230,9 @@ def title(stream: Stream) -> str | None:
     """Its name, which MP4 has by that word; what Ogg has as a title is the whole's."""
     if stream.container.format.name == "ogg":
         return None
-    return (stream.metadata.get("title") or stream.metadata.get("name", "")).strip()[:200] or None
+    return (_said(stream, "title") or _said(stream, "name"))[:200] or None
+
+
+def _said(stream: Stream, name: str) -> str:
+    """What it tells under that name, be it in capitals, as tags of Matroska are: FFmpeg takes it for the same."""
+    return next((said.strip() for told, said in stream.metadata.items() if told.lower() == name), "")

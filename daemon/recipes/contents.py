@@ -34,7 +34,8 @@ def accounted(recipe: Recipe, media: Media, wanted: Family, *, silent: bool) -> 
     lost = (fact for fact in facts if isinstance(fact, LeftOut))
     left_out = tuple(replace(fact, meant=fact.meant or (silent and fact.what not in _OF_PICTURES)) for fact in lost)
     if wanted.on_loss == "fail":
-        _refuse_losses(left_out)
+        nothing = {track.index for track in media.unread if not track.lost}
+        _refuse_losses([fact for fact in left_out if fact.track not in nothing])
     return recipe._replace(plan=replace(recipe.plan, contents=Contents(kept=kept, left_out=left_out)))
 
 

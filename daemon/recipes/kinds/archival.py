@@ -104,9 +104,12 @@ def _strange(container: str, media: Media, heard: Iterable[AudioStream]) -> list
     """Names what that container cannot hold of picture and sound."""
     codecs = [*([media.video.codec] if media.video else []), *(stream.codec for stream in heard)]
     strange = [codec for codec in codecs if codec not in HOLDS[container]]
-    kind = media.video.pixel_format if media.video and media.video.codec == "rawvideo" else None
-    bare = container == "matroska" and kind is not None and kind not in RAW
-    return [*strange, *([f"rawvideo ({kind})"] if bare else [])]
+    picture = media.video
+    if picture and picture.codec == "rawvideo" and container == "matroska" and picture.pixel_format not in RAW:
+        strange.append(f"rawvideo ({picture.pixel_format})")
+    if picture and picture.codec == "vp9" and container == "mp4" and (picture.pixel_format or "").startswith("yuv440p"):
+        strange.append("vp9 in 4:4:0")
+    return strange
 
 
 def archive(request: Request[ArchiveParameters]) -> Recipe:
@@ -151,10 +154,8 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
     """Keeps the picture as it is decoded: fields stay fields, and pixels keep their shape and their depth."""
     picture, wanted = request.picture, request.wanted
     if FLOATING.search(picture.pixel_format or ""):
-        raise UnsuitableSource(
-            f"the source's pixels are floating-point numbers ({picture.pixel_format}), which FFV1 does not hold: remux "
-            "it, or take another preset"
-        )
+        told = f"the source's pixels are floating-point numbers ({picture.pixel_format})"
+        raise UnsuitableSource(f"{told}, which FFV1 does not hold: encode it with another preset")
     heard = default_first(request.media.audio)
     planned = _planned(request, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
