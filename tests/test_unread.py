@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
+import av
 import ebml
 import msgspec
 import pytest
 from conftest import Daemon
-from specimens import AAC, H264, MPEG2, VP9, Step, encoded, film, heard, mapped, picture, run, silent, sound
+from specimens import AAC, H264, MPEG2, PCM, VP9, Step, encoded, film, heard, mapped, picture, run, silent, sound
 from surroundings import thorough
 from test_kinds import frames, lasting, make
 
@@ -123,6 +124,25 @@ def test_copies_of_what_editors_write_are_the_same_pictures(
     one, other = ([frame.to_ndarray().tobytes() for frame in frames(file)] for file in (path, output))
     assert len(one) == 5
     assert one == other
+
+
+DV = [*["-c:v", "dvvideo", "-pix_fmt", "yuv420p"], *PCM, "-aspect", "16:9"]
+OF_DV = {"avi": DV, "mov": DV, "mxf": DV, "dv": ["-target", "pal-dv", "-aspect", "16:9"]}
+
+
+@pytest.mark.parametrize("ending", ["dv", *map(thorough, ("avi", "mov", "mxf"))])
+def test_matroska_takes_dv_by_the_name_that_others_know(ffmpeg: str, tmp_path: Path, ending: str) -> None:
+    path = made(ffmpeg, tmp_path, f"film.{ending}", encoded(*OF_DV[ending], size="720x576", seconds=0.2))
+    output = make(ffmpeg, path, tmp_path, "remux-mkv")
+    assert b"dvsd" in output.read_bytes()
+    one, other = ([(frame.time, frame.to_ndarray().tobytes()) for frame in frames(file)] for file in (path, output))
+    assert one == other
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].base_rate == 25
+    assert [(shown.width, shown.height) for file in (path, output) if (shown := read_media(str(file)).video)] == [
+        (1024, 576),
+        (1024, 576),
+    ]
 
 
 def test_where_channels_sit_is_told_to_be_lost_in_matroska(ffmpeg: str, tmp_path: Path) -> None:

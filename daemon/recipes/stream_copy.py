@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from daemon.media.model import AudioStream, Media
 from daemon.presets.parameters import VideoParameters
-from daemon.recipes.picture import to_deinterlace
+from daemon.recipes.picture import kept_rate, to_deinterlace
 from daemon.recipes.recipe import Options, Request
 
 FOREIGN = {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"}  # codecs of which ASF tells one time of each picture
@@ -37,8 +37,8 @@ def muddled(media: Media) -> bool:
 def picture_options(media: Media, container: str) -> Options:
     """Returns what a copied picture takes: Apple's players want to find HEVC in an MP4 under a name that promises its
     parameter sets to be told beforehand, FFmpeg takes to Matroska none that tells of Dolby Vision (dvh1), tells of
-    that and of 360° only when it may go beyond the standard, and puts pictures elsewhere that come to their decoder
-    too late.
+    that and of 360° only when it may go beyond the standard, calls DV in ways that others do not know, at a rate that
+    is none, and puts pictures elsewhere that come to their decoder too late.
     """
     picture = media.video
     if picture is None:
@@ -46,6 +46,8 @@ def picture_options(media: Media, container: str) -> Options:
     named: Options = {}
     if picture.codec == "hevc" and not (container == "mp4" and picture.in_band):
         named["tag:v"] = "hvc1"
+    if picture.codec == "dvvideo":
+        named |= {"tag:v": "dvsd"} | ({"r:v": f"{rate:.6f}"} if (rate := kept_rate(picture)) else {})
     if container == "mp4" and (picture.spherical or picture.stereo or picture.dolby_vision):
         named["strict"] = "unofficial"
     if picture.late_seconds:

@@ -33,7 +33,7 @@ _SOUND = "pcm_s64le pcm_u8 pcm_alaw pcm_mulaw vorbis truehd mlp wmav2 wmapro mp1
 _PCM = " ".join(f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
 _EDITED = "cfhd dxv hap jpeg2000 magicyuv snow v210 r210 r10k speedhq y41p yuv4 cljr asv1 asv2 jpegls"
 _SCREENS = "zmbv flashsv zlib h261"
-_RARE = "adpcm_yamaha adpcm_g722 wavpack tta flv1 cinepak msvideo1"
+_RARE = "dvvideo adpcm_yamaha adpcm_g722 wavpack tta flv1 cinepak msvideo1"
 HOLDS = {
     "mp4": set(f"{_MP4} {_PCM} mjpeg jpeg2000".split()),
     "webm": {"vp8", "vp9", "av1", "opus", "vorbis"},
