@@ -22,7 +22,7 @@ from daemon.delivery.originals import Originals
 from daemon.delivery.replacements import DAY, Replacements
 from daemon.delivery.returning import Return, Step, Swap, opened
 from daemon.delivery.standing_terms import StandingTerms
-from daemon.errors import Conflict, Undelivered
+from daemon.errors import Conflict, NotFound, Undelivered
 from daemon.media.model import Media, VideoStream
 from daemon.paths import Paths
 from daemon.proof.quality import Quality
@@ -125,6 +125,9 @@ def replaced(scene: Scene, journal: Journal, folders: Iterable[AnyFolder], **mor
                 await keeper.tidy(20 * DAY)
             key = {"folder": "library", "recipe": "r", "ruled": "r", "limit": 9, "below": 9e99, "inode": 0}
             [told] = await store.read(lambda t: t.all("watched_history", **key))
+            if more.get("not_at"):
+                with pytest.raises(NotFound, match="took the place of an original"):
+                    await Replacements(store, StandingTerms(folders)).undo(str(more["not_at"]))
             if more.get("undo"):
                 await Replacements(store, StandingTerms(folders)).undo(str(more["undo"]))
             return told["said"]
@@ -193,6 +196,16 @@ def test_an_original_is_put_back_by_the_new_name_of_what_took_its_place(scene: S
     days = [standing(scene, 30)]
     replaced(scene, journal, days, then=lambda made: made.rename(new).touch(), undo=new)
     assert scene.there == scene.untouched
+
+
+def test_a_copy_of_what_took_its_place_is_not_taken_for_it(scene: Scene, journal: Journal) -> None:
+    copy = scene.film.with_name("copy.mkv")
+
+    def copied(made: Path) -> None:
+        shutil.copy(made, copy)
+
+    replaced(scene, journal, [standing(scene, 30)], then=copied, not_at=copy, undo=scene.film)
+    assert scene.there == scene.untouched | {"copy.mkv": SMALLER}
 
 
 def test_an_original_is_put_back_by_any_path_that_leads_to_it(scene: Scene) -> None:

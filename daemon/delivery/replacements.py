@@ -144,9 +144,16 @@ class Replacements:
         size = await self._reading.run(_place(rows[0]), partial(_size, path)) if rows else None
         for row in rows:
             way = str(PurePosixPath(path).relative_to(_wish(row).root))
-            if row["bytes"] == size and await self._is_now(row, way):
+            if row["bytes"] == size and not await self._is_placed(row) and await self._is_now(row, way):
                 return await self._store.read(lambda t: t.all("replacements_at", path=path))
         return []
+
+    async def _is_placed(self, row: Row) -> bool:
+        """Whether what took an original's place is where it was: another file with its bytes is a copy or a link."""
+        try:
+            return await self._on_disk(row, Return.is_placed, self._reading)
+        except Undelivered:
+            return False
 
     async def _is_now(self, row: Row, way: str) -> bool:
         """Whether what took an original's place has that path in its folder by now, as all its bytes tell."""
