@@ -410,3 +410,22 @@ def test_an_original_comes_back_beside_what_else_lies_there_by_now(scene: Scene,
     back(parcel, swap)
     numbered = scene.film.with_stem("film (2)").name
     assert scene.there == {scene.name: b"another", numbered: FILM}
+
+
+@pytest.mark.parametrize(
+    ("beside", "holds", "words"),
+    [
+        ("index.m3u8", "#EXTM3U\n{name}\n", "it is part of a stream or disc: index.m3u8 names it"),
+        ("{name}.sha256", "", "{name}.sha256 is of this very file, by its name, and would be of none"),
+    ],
+)
+def test_what_became_part_of_something_since_it_was_taken_is_left(
+    scene: Scene, journal: Journal, beside: str, holds: str, words: str
+) -> None:
+    """As where a folder is copied there, and its playlist comes last."""
+    parcel, last = scene.parcel(), scene.film.with_name(beside.format(name=scene.name))
+    last.write_text(holds.format(name=scene.name))
+    with pytest.raises(Undelivered, match=words.format(name=scene.name)) as refused:
+        scene.place.deliver(parcel, journal.course())
+    scene.place.withdraw(replace(parcel, landing=journal.landing))
+    assert (refused.value.final, scene.there) == (True, scene.untouched | {last.name: last.read_bytes()})

@@ -11,8 +11,8 @@ from typing import Literal
 import pytest
 
 from daemon.config_tables import Folder, Replace
+from daemon.delivery.structures import whole_of
 from daemon.folders.replacing import Unfit, replacing
-from daemon.folders.structures import whole_of
 from daemon.scheduling.sources import local_source
 
 MPD = """<MPD><AdaptationSet><SegmentTemplate media="video/chunk-$RepresentationID$-$Number%05d$.m4s" startNumber="1"/>

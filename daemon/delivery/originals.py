@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import msgspec
 from msgspec.structs import replace
@@ -26,6 +26,7 @@ from daemon.delivery.place import BroughtFile, Course, Parcel, Receipt
 from daemon.delivery.refusals import in_words
 from daemon.delivery.returning import Folders, Pair, Return, Step, Swap, opened, swap_of, wish_of
 from daemon.delivery.standing_terms import StandingTerms
+from daemon.delivery.structures import told_by_name, whole_of
 from daemon.errors import Undelivered
 from daemon.models import Deliver, Destination, Replacing
 from daemon.source_files import changed_of, inode_of
@@ -138,6 +139,9 @@ class _Replacement(Pair):
 
     def _set_aside(self, swap: Swap) -> None:
         self._refuse_changed()  # to write took a while
+        path = Path(self._wish.root, self._wish.name)
+        if words := whole_of(path) or told_by_name(path, self._parcel.output.suffix):
+            raise Undelivered(f"its original is left as it is: {words}", final=True)
         if is_written_to(self._at, self._own_name):
             raise Undelivered("somebody has the original open to write: it waits until that is over")
         if not self._moved(swap.aside):

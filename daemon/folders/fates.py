@@ -19,7 +19,7 @@ from daemon.database.store import Row, Transaction
 from daemon.delivery import by_handle, disk_mark, no_replace, rules
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.refusals import AWAY
-from daemon.folders.structures import whole_of
+from daemon.delivery.structures import whole_of
 from daemon.media.model import Media
 from daemon.source_files import GONE, changed_of, inode_of
 from daemon.write_leases import is_written_to

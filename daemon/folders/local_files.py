@@ -15,13 +15,13 @@ from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder
 from daemon.delivery import disk_mark, rules
 from daemon.delivery.result_mark import Mark, marks_of
+from daemon.delivery.structures import whole_of
 from daemon.errors import Conflict, ProbeError, Unavailable
 from daemon.folders import known_files, own_outputs
 from daemon.folders.hints import Hints
 from daemon.folders.origin import Ours, Refused, Taken, Unwritten
 from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
-from daemon.folders.structures import whole_of
 from daemon.folders.watched import key_of
 from daemon.folders.writers import has_holes, is_written
 from daemon.media.model import Media

@@ -14,12 +14,11 @@ from pathlib import Path
 from daemon import filenames
 from daemon.config_tables import Folder
 from daemon.delivery.originals import LINKED
+from daemon.delivery.structures import told_by_name, whole_of
 from daemon.delivery.terms import losses
 from daemon.errors import BadParameter, UnsuitableSource
-from daemon.folders.structures import whole_of
 from daemon.media.model import Media
 from daemon.models import Replacing, Wanted
-from daemon.plaintext import visible
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes import command
@@ -35,7 +34,6 @@ SMALL = 64 * 1024**2  # bytes up to which a file is known by all of them
 CHUNK = 1024**2
 GET_FLAGS = 0x8008_6601  # FS_IOC_GETFLAGS, and two of what it tells
 IMMUTABLE, APPENDED_TO = 0x10, 0x20
-SUMS = (".md5", ".sha1", ".sha256", ".sha512", ".sfv", ".par2", ".torrent")  # what knows a file by its bytes
 ROUNDING = 0.98  # of a picture's area
 
 
@@ -103,12 +101,8 @@ def _refuse_taken(path: Path, ending: str) -> None:
         raise Unfit(f"its name with {ending} would be longer than {filenames.MAX_BYTES} bytes")
     if path.suffix.lower() != ending and os.path.lexists(path.with_name(path.stem + ending)):
         raise Unfit(f"{path.stem}{ending} is there already")
-    with os.scandir(path.parent) as entries:
-        after = [entry.name for entry in entries if entry.name.startswith(f"{path.name}.")]
-    if path.suffix.lower() == ending:
-        after = [name for name in after if name.lower().endswith(SUMS)]
-    if after:
-        raise Unfit(f"{visible(min(after))} is of this very file, by its name, and would be of none")
+    if words := told_by_name(path, ending):
+        raise Unfit(words)
 
 
 def device_of(path: Path) -> int:

@@ -28,6 +28,7 @@ LIBRARIES = (
 CARD = "contents"  # of P2 and Canon's, beside whose pictures and sounds lists of clips lie
 RECORDING = ".rec"  # VDR's folders, with an index of bytes
 RECORDED = (".meta", ".cuts", ".ap", ".sc")  # beside Enigma2's, called after the whole name: bytes, cuts and titles
+SUMS = (".md5", ".sha1", ".sha256", ".sha512", ".sfv", ".par2", ".torrent")  # what knows a file by its bytes
 PLAYLISTS = (".m3u8", ".mpd", ".ism", ".ismc", ".smil", ".cue", ".f4m")
 MAYBE = ".m3u"  # which mostly lists what a player is to play one after the other
 STREAMED = "#EXT-X-"
@@ -62,6 +63,16 @@ def _whole_of(path: Path) -> str | None:
         if words := _told_by(_entries(folder), folder, path):
             return words
     return None
+
+
+def told_by_name(path: Path, ending: str) -> str | None:
+    """Returns in words what belongs to a file by its whole name, and would to none once that has another `ending`, or
+    other bytes; None: nothing does. Raises OSError. Blocks."""
+    with os.scandir(path.parent) as entries:
+        after = [entry.name for entry in entries if entry.name.startswith(f"{path.name}.")]
+    if path.suffix.lower() == ending.lower():
+        after = [name for name in after if name.lower().endswith(SUMS)]
+    return f"{visible(min(after))} is of this very file, by its name, and would be of none" if after else None
 
 
 def _told_by(entries: Mapping[str, bool], folder: Path, path: Path) -> str | None:
