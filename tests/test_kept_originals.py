@@ -198,6 +198,13 @@ def test_an_original_is_put_back_by_the_new_name_of_what_took_its_place(scene: S
     assert scene.there == scene.untouched
 
 
+def test_an_original_that_could_not_be_removed_from_the_trash_is_put_back_all_the_same(
+    scene: Scene, journal: Journal
+) -> None:
+    replaced(scene, journal, [], step="emptying", undo=scene.film)
+    assert scene.there == scene.untouched
+
+
 def test_a_copy_of_what_took_its_place_is_not_taken_for_it(scene: Scene, journal: Journal) -> None:
     copy = scene.film.with_name("copy.mkv")
 

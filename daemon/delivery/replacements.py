@@ -106,12 +106,12 @@ class Replacements:
             raise NotFound(f"nothing at {path} took the place of an original: name it by the path that it had then")
         row: Row | None = await self._of_this_disk(rows)
         assert row is not None
-        if row["step"] in {"emptying", "emptied"}:
+        if row["step"] == "emptied":
             raise Conflict(f"the original of {row['taken_by']} was kept for its time, and is not in the trash any more")
         if row["step"] == "undone":
             raise Conflict(f"{row['name']} is its original already")
         proven = None
-        if row["step"] == "done":
+        if row["step"] in {"done", "emptying"}:
             proven = await self._refuse_lost(row)
             row = await self._step(row, "undoing")
         if row is None:
