@@ -96,6 +96,18 @@ def test_an_original_on_a_disk_that_is_away_is_neither_gone_nor_forgotten(scene:
     assert scene.there == scene.untouched
 
 
+def test_an_original_whose_disk_lost_its_mark_is_known_by_itself(scene: Scene, journal: Journal) -> None:
+    parcel = scene.parcel()
+    (scene.library / disk_mark.NAME).unlink()
+    touched = scene.film.stat().st_mtime_ns + 10**10
+    os.utime(scene.film, ns=(touched, touched))
+    with pytest.raises(Undelivered, match=r"its mark, \.ffspool-disk, is lost or another's"):
+        scene.place.deliver(parcel, journal.course())
+    os.utime(scene.film, ns=(parcel.modified or 0, parcel.modified or 0))
+    back(parcel, swap_of(scene.place.deliver(parcel, journal.course())))
+    assert scene.there == scene.untouched
+
+
 def test_a_replacement_that_broke_off_waits_for_its_own_disk(scene: Scene, tmp_path: Path) -> None:
     for call in range(100):
         scene.renew()

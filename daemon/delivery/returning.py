@@ -17,10 +17,11 @@ from daemon.delivery.by_handle import Rights
 from daemon.delivery.part import part_of, remove
 from daemon.errors import Undelivered
 from daemon.models import Destination, Model, Replacing
-from daemon.source_files import GONE, Identity, identity_of, is_as_old
+from daemon.source_files import GONE, Identity, changed_of, identity_of, inode_of, is_as_old
 
 TRASH = Rights(0o700)
 AWAY = "the watched folder is away, or another disk is in its place"
+LOST = f", as its mark, {disk_mark.NAME}, is lost or another's"
 NEW_FOLDER = Rights(0o755)  # of one that is gone, and an original is to be put back to
 
 
@@ -63,15 +64,16 @@ def opened(
     place may be `moved` to another folder of the tree; then that stands for the file's where that is gone.
 
     Raises Undelivered where the watched folder, or the disk that it was on, is away, or OSError. Without its mark that
-    disk is known by the original of the `swap` alone.
+    disk is known by the original alone, be it that of the `swap` or as it was taken.
     """
     wish = wish_of(destination)
     root = _root(wish)
     try:
         is_marked = disk_mark.find(root) == wish.disk or not (wish.disk or swap)
+        is_marked = is_marked or _is_as_taken(root, destination)
         with _trash(wish.trash, TRASH if is_marked else None) as trash:
             if not is_marked and not (swap and _has(trash, swap.aside, wish.bytes, wish.modified)):
-                raise _away()
+                raise _away(LOST)
             if swap and os.fstat(trash).st_dev != os.fstat(root).st_dev:
                 raise _away()
             with _both(root, destination.steps, destination.steps if moved is None else moved, make) as (at, made):
@@ -104,8 +106,20 @@ def _root(wish: Replacing) -> int:
         raise
 
 
-def _away() -> Undelivered:
-    return Undelivered(f"{AWAY}: it waits until that is there again", away=True)
+def _is_as_taken(root: int, destination: Destination) -> bool:
+    """Whether the original is where it was when it was taken, whatever has become of the mark of its disk."""
+    wish = wish_of(destination)
+    try:
+        with by_handle.folder(root, destination.steps) as at:
+            there = no_replace.status(at, PurePosixPath(wish.name).name)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    known = (wish.bytes, wish.inode, wish.modified)
+    return there is not None and known == (there.st_size, inode_of(there), changed_of(there))
+
+
+def _away(why: str = "") -> Undelivered:
+    return Undelivered(f"{AWAY}{why}: it waits until that is there again", away=True)
 
 
 @contextmanager
@@ -114,7 +128,7 @@ def _trash(path: str, make: Rights | None) -> Iterator[int]:
     over = os.open(os.path.realpath(above), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if make is None and no_replace.status(over, name) is None:
-            raise _away()
+            raise _away(LOST)
         with by_handle.folder(over, (name,), make) as trash:
             if make is not None:
                 result_mark.put_on_trash(trash)
