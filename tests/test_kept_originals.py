@@ -198,6 +198,26 @@ def test_an_original_is_put_back_by_the_new_name_of_what_took_its_place(scene: S
     assert scene.there == scene.untouched
 
 
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("undo", [True, False])
+def test_originals_are_known_in_a_folder_that_lies_elsewhere_by_now(
+    scene: Scene, journal: Journal, inside: bool, undo: bool
+) -> None:
+    new = scene.library.with_name("elsewhere")
+    if inside:
+        trash = scene.library / ".trash"
+        scene = scene._replace(trash=trash, place=originals(scene.library.parent, trash=trash))
+        trash.mkdir()
+    today = standing(scene, 30 if undo else 0)
+    assert today.replace
+    trash = new / ".trash" if inside else scene.trash
+    there = replace(today, path=new, replace=replace(today.replace, trash=trash))
+    more = {"undo": new / "films" / scene.name} if undo else {}
+    replaced(scene, journal, [there], then=lambda _: scene.library.rename(new), **more)
+    assert list(trash.iterdir()) == []
+    assert [path.read_bytes() for path in (new / "films").iterdir()] == [FILM if undo else SMALLER]
+
+
 def test_an_original_that_could_not_be_removed_from_the_trash_is_put_back_all_the_same(
     scene: Scene, journal: Journal
 ) -> None:

@@ -1464,9 +1464,19 @@ ORDER BY step <> 'undone' DESC, replaced_at DESC
 SELECT * FROM replacements
 WHERE step = 'done' AND substr(:path, 1, length(wanted ->> '$.replaces.root') + 1) = (wanted ->> '$.replaces.root') || '/'
 
--- The folders in which originals were replaced, and are kept.
--- name: replaced_roots
-SELECT DISTINCT wanted ->> '$.replaces.root' AS root FROM replacements WHERE step IN ('done', 'undoing')
+-- Where originals were replaced, and are kept.
+-- name: replaced_places
+SELECT DISTINCT
+    wanted ->> '$.replaces.root' AS root, wanted ->> '$.replaces.disk' AS disk, wanted ->> '$.replaces.trash' AS trash
+FROM replacements WHERE step IN ('done', 'undoing', 'emptying')
+
+-- Has those of a folder that lies elsewhere by now be there.
+-- name: relocate_replacements
+UPDATE replacements SET wanted = json_set(
+    wanted, '$.place', 'original:' || :root, '$.wish.folder', :root, '$.replaces.root', :root, '$.replaces.trash', :trash
+)
+WHERE wanted ->> '$.replaces.root' = :was AND wanted ->> '$.replaces.disk' = :disk
+    AND step IN ('done', 'undoing', 'emptying')
 
 -- One of them.
 -- name: replacement

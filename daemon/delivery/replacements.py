@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from math import inf
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import msgspec
@@ -100,7 +100,8 @@ class Replacements:
         """
         rows = await self._found(path)
         if not rows:
-            ways = await self._other_ways(path)
+            await self._relocate()
+            ways = [path, *await self._other_ways(path)]
             rows = next(filter(None, [await self._found(way) for way in ways]), [])
         if not rows:
             raise NotFound(f"nothing at {path} took the place of an original: name it by the path that it had then")
@@ -130,10 +131,19 @@ class Replacements:
     async def _other_ways(self, path: str) -> list[str]:
         """What lies at the path, as the watched folders call it: one may be a link, or be mounted twice."""
         ways = []
-        for row in await self._store.read(lambda t: t.all("replaced_roots")):
+        for row in await self._store.read(lambda t: t.all("replaced_places")):
             with suppress(Unavailable, OSError):
                 ways += await self._threads.run(row["root"], partial(_ways, path, row["root"]))
         return ways
+
+    async def _relocate(self) -> None:
+        """Knows originals by where their watched folder lies by now: it has the mark of the disk on which they were."""
+        for row in await self._store.read(lambda t: t.all("replaced_places")):
+            for path in self._terms.elsewhere(row["root"]) if row["disk"] else ():
+                with suppress(Unavailable):
+                    if await self._threads.run(str(path), partial(_mark, str(path))) == row["disk"]:
+                        await self._store.write(partial(_relocate, row, path))
+                        break
 
     async def _renamed(self, path: str) -> list[Row]:
         """What was replaced by a file that has this path by now, in the watched folder that it was brought to.
@@ -166,6 +176,7 @@ class Replacements:
     async def tidy(self, now: float) -> None:
         """Goes on with what was begun, and empties the trash of what was kept long enough by `now`, and as was seen."""
         if await self._store.read(lambda t: t.one("kept_original")):
+            await self._relocate()
             await self._store.write(_see_time_pass)
             await self._store.write(partial(_keep_longer, self._terms))
         away = set[str]()  # folders whose disk does not answer: they are not asked again and again
@@ -226,7 +237,7 @@ class Replacements:
         if len(rows) == 1:
             return rows[0]
         [newest, *_] = wishes = [msgspec.json.decode(row["wanted"], type=Destination) for row in rows]
-        mark = await self._threads.run(newest.place, partial(_mark, newest))
+        mark = await self._threads.run(newest.place, partial(_mark, newest.place.partition(":")[2]))
         theirs = (row for row, one in zip(rows, wishes, strict=True) if one.replaces and one.replaces.disk == mark)
         return next(theirs, rows[0])
 
@@ -292,10 +303,18 @@ def _size(path: str) -> int | None:
         return None
 
 
-def _mark(destination: Destination) -> str | None:
+def _relocate(row: Row, path: Path, transaction: Transaction) -> None:
+    trash = Path(row["trash"])
+    if trash.is_relative_to(row["root"]):
+        trash = path / trash.relative_to(row["root"])
+    new = {"root": str(path), "trash": str(trash)}
+    transaction.run("relocate_replacements", **new, was=row["root"], disk=row["disk"])
+
+
+def _mark(root_path: str) -> str | None:
     """That of the disk which is there now; None: it has none, or is away."""
     try:
-        with disk_mark.opened(destination.place.partition(":")[2]) as root:
+        with disk_mark.opened(root_path) as root:
             return disk_mark.find(root)
     except OSError:
         return None

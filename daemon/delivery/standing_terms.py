@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -52,6 +53,13 @@ class StandingTerms:
         if folder is None:
             return f"ffspool.toml does not say `replace` of the folder {wish.folder} any more"
         return rules.left_out(folder, wish.name)
+
+    def elsewhere(self, root: str) -> list[Path]:
+        """Returns where watched folders lie that replace, if none lies at that path any more."""
+        paths = [folder.path for folder in self._folders.values()]
+        if any(str(path) == root for path in paths):
+            return []
+        return [folder.path for folder in self._folders.values() if folder.replace]
 
     def too_young(self, wish: Replacing) -> str | None:
         """Returns in words why an original waits; None: it does not, or nothing is done to it any more."""
