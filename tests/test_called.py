@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from possessions import possessions, unaccounted
-from specimens import AAC, H264, MPEG2, OPUS, VP9, encoded, silent
+from specimens import AAC, H264, MPEG2, OPUS, VP9, encoded, mapped, picture, silent, sound
 from surroundings import thorough
 from test_kinds import make
 from test_unread import defaults, made
@@ -35,6 +37,38 @@ def test_pixels_that_no_copy_holds_are_not_advised_to_be_copied(ffmpeg: str, tmp
 def test_the_navigation_of_a_dvd_is_called_so(ffmpeg: str, tmp_path: Path) -> None:
     path = made(ffmpeg, tmp_path, "film.vob", encoded(*MPEG2, "-c:a", "ac3", "-f", "dvd"))
     assert [track.why for track in read_media(str(path)).unread] == ["no preset keeps data (navigation of a DVD)"]
+
+
+def checksum(content: bytes) -> int:
+    """That of tables in transport streams (ISO/IEC 13818-1, annex A)."""
+    value = 0xFFFFFFFF
+    for byte in content:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
+    return value
+
+
+def last_described_as(kind: int) -> Callable[[bytes], bytes]:
+    """A transport stream whose last track of AC-3 is told by another kind of descriptor to be something else."""
+
+    def edit(whole: bytes) -> bytes:
+        edited = bytearray(whole)
+        for table in re.finditer(rb"\x47[\x40-\x5f].[\x10-\x1f]\x00\x02\xb0", whole, re.DOTALL):
+            begin = table.end() - 2
+            end = begin + 3 + (int.from_bytes(whole[begin + 1 : begin + 3], "big") & 0xFFF)
+            last = whole.rindex(b"AC-3\x6a", begin, end)
+            edited[last : last + 5] = b"none" + bytes([kind])
+            edited[end - 4 : end] = checksum(edited[begin : end - 4]).to_bytes(4, "big")
+        return bytes(edited)
+
+    return edit
+
+
+def test_teletext_is_called_by_name(ffmpeg: str, tmp_path: Path) -> None:
+    both = [*picture(), *sound(), *sound(), *mapped("0", "1", "2"), *H264, "-c:a", "ac3", "-mpegts_flags", "system_b"]
+    path = made(ffmpeg, tmp_path, "film.ts", [*both, "{out}"], edit=last_described_as(0x56))
+    assert [track.why for track in read_media(str(path)).unread] == ["its codec teletext is none that ffspool decodes"]
 
 
 TRUEHD = ["-c:a", "truehd", "-strict", "-2", "-ar", "48000", "-f", "mpegts", "-mpegts_m2ts_mode", "1"]

@@ -43,6 +43,8 @@ _PRIVATE = 0x06  # a type whose descriptors tell the codec: those of DVB by thei
 _DESCRIBED = {0x6A: "ac3", 0x7A: "eac3", 0x7B: "dts", 0x7C: "aac"}
 _REGISTERED = {b"AC-3": "ac3", b"EAC3": "eac3", b"HEVC": "hevc", b"Opus": "opus", b"BSSD": "s302m", b"AV01": "av1"}
 _REGISTRATION = 0x05  # a kind of descriptor
+# Kinds of descriptors of what is not decoded here.
+_UNDECODED = {0x56: "teletext"}
 
 
 class Track(NamedTuple):
@@ -105,6 +107,13 @@ def scrambled(file: MediaFile) -> set[int]:
             all_of[pid] += 1
             closed[pid] += bool(flags & 0xC0)
     return {pid for pid, count in closed.items() if 2 * count > all_of[pid]} | streams_of(file, PROTECTED)
+
+
+def undecoded(file: MediaFile, pid: int) -> str | None:
+    """Names what that stream holds, where its program says that it is what nobody here decodes."""
+    sections = _sections(file.head, _pids_of_maps(file.head))
+    found = (descriptors for section in sections for one, _, descriptors in _streams(section) if one == pid)
+    return next((name for told in found for kind, _ in _descriptors(told) if (name := _UNDECODED.get(kind))), None)
 
 
 def carries(file: MediaFile, pid: int) -> bool:

@@ -99,8 +99,11 @@ def _called(file: MediaFile, stream: Stream) -> str:
         return str(codec.canonical_name)
     described = [b"".join(track.names[:1]).decode("ascii", "replace").strip() for track in boxes.tracks(file.index)]
     named = described or [track.codec for track in matroska.tracks(file)]
+    if stream.index < len(named) and named[stream.index]:
+        return named[stream.index]
+    broadcast = stream.container.format.name == "mpegts" and mpegts.undecoded(file, stream.id)
     called = getattr(stream, "name", None) or ""  # of data
-    return (named[stream.index] if stream.index < len(named) else "") or DATA.get(called, called) or "of another kind"
+    return broadcast or DATA.get(called, called) or "of another kind"
 
 
 def beside(stream: Stream) -> bool:
