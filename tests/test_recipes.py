@@ -224,8 +224,8 @@ PQ = Colour(primaries="bt2020", transfer="smpte2084", matrix="bt2020nc", range="
 def test_hdr_is_mapped_to_ordinary_screens_in_8_bits() -> None:
     hdr = shown(hdr="pq", bit_depth=10, colour=PQ)
     words = arguments(hdr, "h264-720p")
-    assert "zscale=npl=203:t=linear[s2];[s2]format=gbrpf32le[s3];[s3]zscale=p=709[s4]" in words
-    assert "[s4]tonemap=mobius:desat=0:peak=4.926[s5]" in words
+    assert "color_trc=smpte2084:colorspace=bt2020nc:range=tv[s2];[s2]zscale=npl=203:t=linear[s3]" in words
+    assert "[s3]format=gbrpf32le[s4];[s4]zscale=p=709[s5];[s5]tonemap=mobius:desat=0:peak=4.926[s6]" in words
     assert "zscale=dither=ordered:m=709:r=limited:t=709" in words
     assert "sidedata=delete:type=MASTERING_DISPLAY_METADATA" in words
     assert planned(hdr, "h264-720p").colour == Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")

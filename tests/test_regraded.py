@@ -8,6 +8,7 @@ import pytest
 from specimens import H264, Step, run, silent, tone_mapped
 from surroundings import thorough
 from test_changes import TS
+from test_kinds import lasting, make
 from test_unread import defaults, made
 
 from daemon.media.describe import read_media
@@ -67,3 +68,15 @@ def test_what_only_changes_its_size_has_the_same_colours(ffmpeg: str, tmp_path: 
     assert media.video.reshaped
     lost = plan(media, "h264-480p", defaults("h264-480p")).contents.left_out
     assert [fact for fact in lost if fact.what == "colours"] == []
+
+
+@pytest.mark.parametrize(
+    "preset", ["h264-480p", "gif", thorough("webm-720p"), thorough("archive-hevc"), thorough("hls")]
+)
+@pytest.mark.parametrize("told", ["unknown", thorough("bt709")])
+def test_hdr_that_ends_midway_is_made_whole(ffmpeg: str, tmp_path: Path, preset: str, told: str) -> None:
+    """Filters of light know no way from what is told of nothing."""
+    path = spliced(ffmpeg, tmp_path, "ts", bright(HEVC, "arib-std-b67"), ordinary(HEVC, told))
+    output = make(ffmpeg, path, tmp_path, preset)
+    if output.is_file():
+        assert lasting(output, "video") == pytest.approx(2.0, abs=0.1)

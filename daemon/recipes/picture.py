@@ -229,11 +229,12 @@ def graded(
     dithered to 8.
     """
     before, after = source_colour(picture), shown_colour(picture, pixel_format, tone_map)
-    if is_rgb(picture) or picture.colour == before:
+    mapped = is_mapped(picture, pixel_format, tone_map)  # by filters that know no way from what tells nothing, midway
+    if is_rgb(picture) or (picture.colour == before and not (mapped or picture.regraded)):
         told = node
     else:  # FFmpeg may scale into the format after these, before it is told what the numbers mean
         told = _tagged(node.filter("format", YUVA) if picture.alpha else node, before)
-    if is_mapped(picture, pixel_format, tone_map):
+    if mapped:
         return _mapped(told, after, "mobius" if tone_map == "auto" else tone_map).filter("format", pixel_format)
     if picture.alpha and not pixel_format.startswith("yuva"):
         told = _flattened(told, alpha_colour)
