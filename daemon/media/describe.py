@@ -377,7 +377,8 @@ def _told(shown: VideoStream, stream: Pictures, seen: frames.Impression) -> Vide
     language, title, tags = tracks.language(stream), tracks.title(stream), labels.of_track(stream)
     marks, ticks = tracks.marks(stream), float(1 / stream.time_base) if stream.time_base else 0.0
     regraded = colours.changing(shown.colour, seen.shapes.colours)
-    shown = replace(shown, ticks=ticks, reshaped=seen.shapes.changing, regraded=regraded, layered=seen.layered)
+    shown = replace(shown, ticks=ticks, told_twice=frames.told_twice(seen.frame))
+    shown = replace(shown, reshaped=seen.shapes.changing, regraded=regraded, layered=seen.layered)
     shown = replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags, marks=marks)
     return replace(shown, timecode=labels.timecode(stream.metadata))
 

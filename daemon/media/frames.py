@@ -263,6 +263,13 @@ def stereo(frame: VideoFrame) -> bool:
     return "STEREO3D" in frame.side_data
 
 
+def told_twice(frame: VideoFrame) -> bool:
+    """Tells whether it says so, or how it is to be turned, in another way than its container, or once more."""
+    held: Any = list(frame.side_data)
+    told = [one.type.name for one in held if one.type.name in {"DISPLAYMATRIX", "STEREO3D"}]
+    return len(told) > len(set(told))
+
+
 def mirrored(frame: VideoFrame) -> bool:
     """Tells whether the display matrix flips the picture besides turning it."""
     a, b, c, d = _matrix(frame)
@@ -280,7 +287,8 @@ def turn(frame: VideoFrame) -> tuple[int, float]:
 
 def _matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     """Where the display matrix has what lies beside a point, and what lies below it."""
-    told: Any = frame.side_data.get("DISPLAYMATRIX")
+    held: Any = list(frame.side_data)
+    told = next((one for one in held if one.type.name == "DISPLAYMATRIX"), None)  # its container's
     a, b, _, c, d, *_ = struct.unpack("<9i", bytes(told)[:36]) if told is not None else (1, 0, 0, 0, 1)
     return (a, b, c, d) if (a, b) != (0, 0) else (1, 0, 0, 1)
 

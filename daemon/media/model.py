@@ -75,6 +75,7 @@ class VideoStream(Model, frozen=True):
     layered: bool = False  # whether it has layers that decoders leave out, such as the other eye's
     captions: bool = False  # whether frames carry some (EIA-608 or 708)
     spherical: bool = False  # whether it is marked as a 360° film
+    told_twice: bool = False  # whether its container and its frames both tell how to show it, at which FFmpeg stops
     stereo: bool = False  # whether each frame, or each second one, is marked as that of one eye or of both
     language: str | None = None
     title: str | None = None

@@ -113,6 +113,9 @@ def _captions(account: Account, picture: VideoStream) -> Facts:
         yield Kept(what="captions", detail="as a subtitle track")
     elif dropped := account.asked("captions", "drop"):
         yield LeftOut(what="captions", why=dropped, meant=True)
+    elif picture.told_twice and account.encoder != "copy":
+        why = "frames tell them where they tell, too, what their container does of how to show it: remux it"
+        yield LeftOut(what="captions", why=why)
     elif carried and account.encoder != "copy" and is_thinned(picture, most):
         yield LeftOut(what="captions", why="frames are left out, and their captions with them")
     else:

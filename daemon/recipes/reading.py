@@ -11,6 +11,8 @@ from daemon.media.model import Media
 from daemon.recipes.picture import may_change_shape
 from daemon.recipes.recipe import Node
 
+# Numbers, by codec, of what says so in frames: where containers say it as well that counts, and FFmpeg takes but one.
+_SUPPLEMENTS = {"h264": "6", "hevc": "39|40"}
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -18,6 +20,8 @@ def read(source: str, media: Media, threads: int, *, filtered: bool = True, **op
     """Returns the source, decoded by so many threads; `options` are more of FFmpeg's for its input."""
     if filtered and media.video and (media.still or may_change_shape(media)):
         options["reinit_filter:v"] = "0"  # else what filters have gathered of the frames before would be lost
+    if filtered and media.video and media.video.told_twice and media.video.codec in _SUPPLEMENTS:
+        options[f"bsf:{media.video.index}"] = f"filter_units=remove_types={_SUPPLEMENTS[media.video.codec]}"
     return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media), **options)
 
 

@@ -18,7 +18,8 @@ def may_share(media: Media, recipe: Recipe) -> bool:
     gaps = any(heard.gap_seconds for heard in media.audio)
     told = _stays_hdr(media, recipe.plan) or recipe.plan.all_around or recipe.plan.stereo
     waited_for = gaps or recipe.filled
-    return recipe.steps is None and not recipe.chapters and not waited_for and not (recipe.filtered and told)
+    alone = media.video is not None and media.video.told_twice  # what it is read without is the copy's
+    return not (recipe.steps or recipe.chapters or waited_for or (recipe.filtered and told) or alone)
 
 
 def _stays_hdr(media: Media, plan: Plan) -> bool:

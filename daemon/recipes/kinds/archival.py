@@ -166,7 +166,8 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
         exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
     kept = _kept(request, planned, {**timing(picture), **exact}, heard)
     threaded = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
-    if picture.counted or picture.unstamped or picture.reshaped or picture.tilt:  # only filters set clocks, or turn
+    # Only filters set clocks, or turn.
+    if picture.counted or picture.unstamped or picture.reshaped or picture.tilt or picture.told_twice:
         return threaded._replace(filtered=lambda shown: shown)
     return threaded._replace(direct=picture)
 
