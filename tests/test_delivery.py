@@ -24,8 +24,9 @@ from test_delivery_folder import mounted
 from test_webhooks import receiving
 
 from daemon.cli import checks
+from daemon.database import due_queue
 from daemon.database.store import Store, Transaction
-from daemon.delivery import deliveries, rests, slots
+from daemon.delivery import rests, slots
 from daemon.delivery.deliveries import Deliveries
 from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import Course, Parcel, Place, Receipt
@@ -282,7 +283,7 @@ class Away:
 def test_a_clock_that_jumps_neither_keeps_a_delivery_waiting_nor_gives_it_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(due_queue, "LOOK_EVERY", 0.01)
     paths, clock = Paths(tmp_path / "state"), Clock()
     paths.prepare()
     place = Away(clock)

@@ -26,6 +26,7 @@ from surroundings import thorough
 
 from daemon import addresses
 from daemon.cli.main import main
+from daemon.database import due_queue
 from daemon.database.store import Store, Transaction
 from daemon.errors import InvalidRequest, Unfetched
 from daemon.jobs.insertion import insert_fetch
@@ -613,7 +614,7 @@ def test_slow_hosts_of_several_tokens_leave_a_slot_to_another(
 ) -> None:
     """In minutes of 100 ms."""
     monkeypatch.setattr(fetches, "Trip", partial(Trip, patience=0.1))
-    monkeypatch.setattr(fetches, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(due_queue, "LOOK_EVERY", 0.1)
     monkeypatch.setattr(fetch_slots, "SLOW", 10**6)
     monkeypatch.setattr(trip, "LEAST_SPEED", 0)  # a disk may take as long
     paths = Paths(tmp_path / "state")
@@ -698,7 +699,7 @@ WEEK = 7 * 86400.0  # seconds that a fetch waited for its first attempt, which d
 def test_a_clock_that_jumps_neither_keeps_a_fetch_waiting_nor_gives_it_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetches, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(due_queue, "LOOK_EVERY", 0.01)
     paths, clock = Paths(tmp_path / "state"), Clock()
     paths.prepare()
     hosts = Failing(clock)

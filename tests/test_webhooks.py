@@ -27,6 +27,7 @@ from daemon import addresses
 from daemon.cli import daemon_checks
 from daemon.cli.client import Client
 from daemon.cli.main import main
+from daemon.database import due_queue
 from daemon.errors import InvalidRequest
 from daemon.states import MessageStatus
 from daemon.webhooks import outbox
@@ -300,7 +301,7 @@ def test_a_receiver_decides_neither_how_long_it_is_left_alone_nor_what_its_error
     assert delivery["last_error"].startswith(r"it answered 503 no\x1b[2J!!!")
     assert len(delivery["last_error"]) == 300
     due = datetime.fromisoformat(delivery["next_attempt_at"]).timestamp()
-    assert before + LONGEST - 1 <= due <= time.time() + LONGEST * (1 + outbox.JITTER)
+    assert before + LONGEST - 1 <= due <= time.time() + LONGEST * (1 + due_queue.JITTER)
 
 
 def test_410_ends_the_messages_of_that_job(open_daemon: Daemon, receiver: Receiver, clip: Path) -> None:
@@ -376,8 +377,9 @@ def test_deliveries_are_listed_newest_first_page_by_page(
 def test_waits_grow_to_six_hours_and_end_after_three_days() -> None:
     refused = Reply(status_code=500, error="it answered 500")
     now, failures, waits = 0.0, 0, []
+    backoff = due_queue.Backoff(5.0, outbox.WAITS, most_asked=0.0)
     while True:
-        status, again = outbox.verdict(refused, failures, 0.0, now, 5.0)
+        status, again = outbox.verdict(refused, failures, 0.0, now, backoff)
         if again is None:
             break
         waits.append(again - now)

@@ -981,7 +981,7 @@ SELECT id FROM deliveries WHERE id IN (SELECT value FROM json_each(:deliveries))
 
 -- Whether attempts at one of these may have left something that nobody tried to remove yet.
 -- name: uncleared_delivery
-SELECT 1 FROM deliveries WHERE id IN (SELECT value FROM json_each(:deliveries)) AND part = 1 AND failures = 0
+SELECT 1 FROM deliveries WHERE id IN (SELECT value FROM json_each(:of)) AND part = 1 AND failures = 0
     AND status IN ('delivered', 'failed')
 
 -- Begins an attempt: from here on something may lie there. No row: it is not wanted any more.
@@ -1181,7 +1181,7 @@ WHERE id = :id AND EXISTS (SELECT 1 FROM fetches WHERE source = sources.seq AND 
 -- Whether something of these jobs is left that nobody wants any more.
 -- name: uncleared_fetch
 SELECT 1 FROM fetches WHERE next_attempt_at IS NOT NULL AND status <> 'pending'
-    AND job IN (SELECT value FROM json_each(:jobs)) LIMIT 1
+    AND job IN (SELECT value FROM json_each(:of)) LIMIT 1
 
 -- Those of a job.
 -- name: fetches_of_job

@@ -7,9 +7,7 @@ place is, and how a thing comes there whole, the place knows; here it is only kn
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -20,6 +18,7 @@ from msgspec.structs import replace
 
 from daemon import addresses
 from daemon.bounded_threads import Workers
+from daemon.database.due_queue import Backoff, DueQueue
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import apart, brought, originals, replacements
 from daemon.delivery.hooks import Hooks
@@ -29,10 +28,9 @@ from daemon.delivery.rests import Rests
 from daemon.delivery.slots import AT_PLACE, Slots, Trip
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
-from daemon.journal import known, tell
+from daemon.journal import tell
 from daemon.models import Deliver, Destination, Wish
 from daemon.name_template import NameTemplate
-from daemon.pace import Pace
 from daemon.paths import Paths, remove
 from daemon.plaintext import clipped
 from daemon.presets.library import Library
@@ -42,12 +40,9 @@ from daemon.steady_clock import steady
 log = logging.getLogger(__name__)
 
 WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
-JITTER = 0.2
 GIVE_UP = 7 * 24 * 3600.0  # seconds after which a delivery is not tried again by itself
 LONGEST_WAIT = 3600.0  # seconds that a host may ask for
-LOOK_EVERY = 5.0  # seconds, should nothing wake us
 SILENCE = 30.0  # seconds without a step after which a place is said not to answer
-PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
 
 
 class Deliveries:
@@ -70,18 +65,13 @@ class Deliveries:
         self._places = places
         self._hooks = hooks
         self._library = library
-        self._backoff = backoff
+        self._backoff = Backoff(backoff, WAITS, most_asked=LONGEST_WAIT)
         self._now = now
         self._steady = steady(now)
-        self._longest = max(LONGEST_WAIT, backoff * max(WAITS) * (1 + JITTER))
         self._threads = Workers("a delivery", most=AT_PLACE, patience=None)
         self._slots = Slots()
-        self._pace = Pace()
         self._rests = Rests()
-        self._awake = asyncio.Event()
-        self._ended = asyncio.Condition()  # whenever an attempt has
-        self._expecting = True  # whether there may be any: where nobody asks for them, commits are not looked at
-        store.on_commit(self._on_commit)
+        self._queue = DueQueue(store, "deliveries", self._begin_due, now=now)
 
     # What is asked for
 
@@ -108,72 +98,41 @@ class Deliveries:
 
     def expect(self) -> None:
         """Has commits looked at from now on: a job was made or retried that wants deliveries."""
-        self._expecting = True
-        self._pace.wake()
-        self._awake.set()
+        self._queue.expect()
 
     async def let_go(self, deliveries: list[str]) -> None:
         """Waits until attempts at these, which nobody wants any more, have ended, and what they left is removed.
 
         Where a place hangs or is away that is done later, once it answers.
         """
-        if not deliveries:
-            return
-        self.expect()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PARTING), self._ended:
-                while await self._store.read(lambda t: t.one("uncleared_delivery", deliveries=_json(deliveries))):
-                    await self._ended.wait()
+        if deliveries:
+            await self._queue.let_go("uncleared_delivery", _json(deliveries))
 
     # The loop
 
     async def run(self) -> None:
         """Carries what is due until it is cancelled; what is under way then is gone on with by the next run."""
         try:
-            async with asyncio.TaskGroup() as carrying:
-                while True:
-                    self._awake.clear()
-                    try:
-                        await self._wait(await self._begin_due(carrying))
-                    except Exception:
-                        log.exception("deliveries cannot be read; they are looked at again in %.0f s", LOOK_EVERY)
-                        await asyncio.sleep(LOOK_EVERY)
+            await self._queue.run()
         finally:
             for trip in self._slots.trips.values():
                 trip.unwanted.set()
 
-    def _on_commit(self) -> None:
-        if self._expecting:
-            self._awake.set()
-
-    async def _wait(self, at: float | None) -> None:
-        if at is None and not self._expecting:
-            await self._awake.wait()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY if at is None else max(0.0, min(LOOK_EVERY, at - self._now()))):
-                await self._awake.wait()
-
     async def _begin_due(self, carrying: asyncio.TaskGroup) -> float | None:
         """Begins what there is room for; returns when another is due, if that is known."""
-        if not self._expecting:
-            return None
         if self._slots.trips:
             await self._stop_unwanted()
-        if rest := self._pace.left:
-            return self._now() + rest
-        with self._pace.looking():
-            return await self._look(carrying)
+        return await self._queue.paced(self._look, carrying)
 
     async def _look(self, carrying: asyncio.TaskGroup) -> float | None:
         while True:
-            looking = partial(_due, self._now(), self._longest, self._busy(), self._rests.told())
+            looking = partial(_due, self._now(), self._backoff.longest, self._busy(), self._rests.told())
             due, following, untold = await self._store.read(looking)
             if untold:
                 await self._store.write(partial(self._rests.tell, self._now()))
             if due is None:
                 if following is None and not self._slots.trips:
-                    await self._look_ahead()
+                    await self._queue.empty("deliveries_to_come")
                 return min(filter(None, (following, *self._rests.ends)), default=None)
             trip = self._slots.take(due)
             carrying.create_task(self._carry(due, trip), name=f"delivery {due['id']}")
@@ -181,14 +140,8 @@ class Deliveries:
     def _busy(self) -> Sequence[Mapping[str, str | int]]:
         """What is not begun now, as statements take it in turn."""
         now = self._now()
-        self._rests.forget_past(now, now + self._longest)
+        self._rests.forget_past(now, now + self._backoff.longest)
         return list(self._slots.told(self._rests))
-
-    async def _look_ahead(self) -> None:
-        """Stops looking at commits where none can bring a delivery."""
-        self._expecting = False
-        found = await self._store.read(lambda t: t.one("deliveries_to_come"))
-        self._expecting = self._expecting or found is not None
 
     async def _stop_unwanted(self) -> None:
         wanted = await self._store.read(partial(_wanted, list(self._slots.trips)))
@@ -200,21 +153,11 @@ class Deliveries:
 
     async def _carry(self, due: Row, trip: Trip) -> None:
         """Makes one attempt, or removes what others left, and writes what came of it."""
-        try:
-            if due["status"] in {DeliveryStatus.PENDING, DeliveryStatus.RUNNING}:
-                await self._attempt(due, trip)
-            else:
-                await self._clear(due)
-        except Exception:
-            of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
-            log.exception("what became of a delivery cannot be recorded", extra=known(**of))
-            await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
-        finally:
-            self._slots.leave(due["id"])
-            self._pace.wake()
-            self._awake.set()
-            async with self._ended:
-                self._ended.notify_all()
+        going = due["status"] in {DeliveryStatus.PENDING, DeliveryStatus.RUNNING}
+        work = self._attempt(due, trip) if going else self._clear(due)
+        of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
+        leave = partial(self._slots.leave, due["id"])
+        await self._queue.carry(work, leave, "what became of a delivery cannot be recorded", **of)
 
     async def _attempt(self, due: Row, trip: Trip) -> None:
         if not await self._store.write(lambda t: t.run("begin_delivery", id=due["id"], passed=RESTS)):
@@ -275,7 +218,7 @@ class Deliveries:
 
     async def _put_off(self, due: Row, error: Undelivered) -> None:
         now = self._now()
-        wait = max(self._wait_after(due["failures"]), min(error.retry_after or 0.0, LONGEST_WAIT))
+        wait = self._backoff.after(due["failures"], error.retry_after)
         again, final = now + wait, error.final or self._is_enough(due, wait)
         if error.away:
             self._rests.begin(due["place"], due["owner"], again)
@@ -289,10 +232,6 @@ class Deliveries:
         """Whether it was tried for so long that it is not tried again after another wait."""
         return bool(self._steady() + wait > due["since"] + GIVE_UP)
 
-    def _wait_after(self, failures: int) -> float:
-        spread = random.uniform(1 - JITTER, 1 + JITTER)
-        return self._backoff * WAITS[min(failures, len(WAITS) - 1)] * spread
-
     async def _clear(self, due: Row) -> None:
         """Removes what attempts left, which nobody wants any more."""
         destination = msgspec.json.decode(due["wanted"], type=Destination)
@@ -303,7 +242,7 @@ class Deliveries:
         try:
             landing = await self._threads.run(due["place"], partial(self._place(due).withdraw, parcel))
         except Undelivered as error:
-            wait = self._wait_after(due["failures"])
+            wait = self._backoff.after(due["failures"])
             again = now + wait
             if not due["landing"] and (error.final or self._is_enough(due, wait)):
                 of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}

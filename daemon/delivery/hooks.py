@@ -7,7 +7,6 @@ down how the command ended.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 import msgspec
 
 from daemon.config_tables import Hook
+from daemon.database.due_queue import Backoff, DueQueue
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery.place import Receipt
 from daemon.journal import tell
@@ -33,7 +33,6 @@ TRIES = 5
 WAITS = (1, 6, 60, 360)  # of the backoff, after each try that failed: 5 s, 30 s, 5 min, 30 min
 KEPT = 7 * 24 * 3600.0  # seconds a run is kept after its end
 SAID = 4000  # characters that are kept of what a command said
-LOOK_EVERY = 5.0  # seconds, should nothing wake us
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
@@ -77,9 +76,9 @@ class Hooks:
     ) -> None:
         self._store = store
         self._hooks = {hook.called: hook for hook in hooks}
-        self._backoff = backoff
+        self._backoff = Backoff(backoff, WAITS, most_asked=0.0)
         self._now = now
-        self._awake = asyncio.Event()
+        self._queue = DueQueue(store, "hooks", self._run_due, now=now, listens=False)
 
     def queue(self, due: Row, receipt: Receipt, now: float, transaction: Transaction) -> None:
         """Queues every hook for a delivery that was made; what was there already is none."""
@@ -90,7 +89,7 @@ class Hooks:
 
     def wake(self) -> None:
         """Has the loop look for what was queued."""
-        self._awake.set()
+        self._queue.wake()
 
     async def page(self, job: str | None, limit: int) -> HookRuns:
         """Returns the newest runs, of one job or of all."""
@@ -100,25 +99,19 @@ class Hooks:
 
     async def run(self) -> None:
         """Runs what is due until it is cancelled; what runs then is ended, and run again by the next daemon."""
-        while self._hooks:
-            self._awake.clear()
-            try:
-                due = await self._store.read(partial(_due, self._now(), self._backoff * max(WAITS)))
-                if due is not None:
-                    await self._run(due)
-                    continue
-            except Exception:
-                log.exception("hooks cannot be run; they are looked at again in %.0f s", LOOK_EVERY)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
-                    await self._awake.wait()
+        if self._hooks:
+            await self._queue.run()
+
+    async def _run_due(self, _: asyncio.TaskGroup) -> None:
+        while (due := await self._store.read(partial(_due, self._now(), self._backoff.longest))) is not None:
+            await self._run(due)
 
     async def _run(self, due: Row) -> None:
         hook = self._hooks.get(due["hook"])
         code, said = await _heard(hook, due["told"]) if hook else (None, "there is no such hook any more")
         failed, last = code != 0, hook is None or due["attempts"] + 1 >= TRIES
         now = self._now()
-        again = now + self._backoff * WAITS[min(due["attempts"], len(WAITS) - 1)] if failed and not last else None
+        again = now + self._backoff.after(due["attempts"]) if failed and not last else None
         status = HookStatus.PENDING if again else HookStatus.FAILED if failed else HookStatus.DONE
         await self._store.write(
             lambda t: t.run(

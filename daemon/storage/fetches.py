@@ -7,9 +7,7 @@ attempt, and the next one goes on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import random
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -17,11 +15,11 @@ from typing import Any
 import msgspec
 
 from daemon import addresses
+from daemon.database.due_queue import Backoff, DueQueue
 from daemon.database.store import Row, Transaction
 from daemon.errors import LimitReached, OutOfSpace, Unfetched
-from daemon.journal import known, tell
+from daemon.journal import tell
 from daemon.models import Remote
-from daemon.pace import Pace
 from daemon.paths import remove
 from daemon.scheduling import claims
 from daemon.scheduling.resources import Resources
@@ -36,15 +34,12 @@ from daemon.storage.trip import ENOUGH, Stopped, Trip
 log = logging.getLogger(__name__)
 
 WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
-JITTER = 0.2
 MOST_FAILURES = 8  # in a row, without a byte more: that is an hour
 GIVE_UP = 24 * 3600.0  # seconds after which one that gets on is given up, too
 LONGEST_WAIT = 3600.0  # seconds that a host may ask for
 ROOM_AGAIN = 30.0  # seconds before one that waits for room is looked at again
-LOOK_EVERY = 5.0  # seconds, should nothing wake us while there is something
 SAFETY_POLL = 30.0  # seconds, while there is nothing: who made a job may have gone before it said so
 GIVES_WAY = "it gives way to files of others that wait, and is gone on with in its turn"
-PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
 
 
 class Fetches:
@@ -73,20 +68,13 @@ class Fetches:
         self._downloader = downloader
         self._of_buckets = of_buckets or downloader
         self._whole = whole
-        self._backoff = backoff
-        self._longest = max(LONGEST_WAIT, backoff * max(WAITS) * (1 + JITTER))
+        self._backoff = Backoff(backoff, WAITS, most_asked=LONGEST_WAIT)
         self._slots = FetchSlots(most)
-        self._pace = Pace()
-        self._awake = asyncio.Event()
-        self._ended = asyncio.Condition()  # whenever an attempt has
-        self._expecting = True  # whether there may be any: where nobody asks for them, commits are not looked at
-        self._store.on_commit(self._on_commit)
+        self._queue = DueQueue(self._store, "fetches", self._begin_due, now=resources.now, poll=SAFETY_POLL)
 
     def expect(self) -> None:
         """Has commits looked at from now on: a job was made that has sources by URL."""
-        self._expecting = True
-        self._pace.wake()
-        self._awake.set()
+        self._queue.expect()
 
     def progress(self) -> Iterator[tuple[str | None, str, str, int, int | None, float | None]]:
         """Yields (owner, job, source, bytes that came, bytes it has or None, bytes per second or None) of all that
@@ -97,64 +85,33 @@ class Fetches:
 
     async def let_go(self, jobs: Iterable[int]) -> None:
         """Waits until attempts of these jobs that nobody wants any more have ended, and what they left is removed."""
-        unwanted = partial(_uncleared, list(jobs))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PARTING), self._ended:
-                while await self._store.read(unwanted):
-                    self.expect()
-                    await self._ended.wait()
+        await self._queue.let_go("uncleared_fetch", _json(jobs))
 
     # The loop
 
     async def run(self) -> None:
         """Fetches what is due until it is cancelled; what is under way then is gone on with by the next run."""
         try:
-            async with asyncio.TaskGroup() as fetching:
-                while True:
-                    self._awake.clear()  # before anything is looked at: what changes from here on is looked at again
-                    try:
-                        await self._wait(await self._begin_due(fetching))
-                    except Exception:
-                        log.exception("fetches cannot be read; they are looked at again in %.0f s", LOOK_EVERY)
-                        await asyncio.sleep(LOOK_EVERY)
+            await self._queue.run()
         finally:
             for trip in self._slots.trips.values():
                 trip.stop()
 
-    def _on_commit(self) -> None:
-        if self._expecting:
-            self._awake.set()
-
-    async def _wait(self, at: float | None) -> None:
-        patience = LOOK_EVERY if self._expecting else SAFETY_POLL
-        if at is not None:
-            patience = max(0.0, min(patience, at - self._now()))
-        try:
-            async with asyncio.timeout(patience):
-                await self._awake.wait()
-        except TimeoutError:
-            self._expecting = True
-
     async def _begin_due(self, fetching: asyncio.TaskGroup) -> float | None:
         """Begins what there is room for; returns when another is due, if that is known."""
-        if not self._expecting:
-            return None
         await self._stop_unwanted()
-        if rest := self._pace.left:
-            return self._now() + rest
-        with self._pace.looking():
-            return await self._look(fetching)
+        return await self._queue.paced(self._look, fetching)
 
     async def _look(self, fetching: asyncio.TaskGroup) -> float | None:
         while True:
             due, following = await self._store.read(
-                partial(_due, self._now(), self._longest, self._slots.told(), self._slots.are_taken)
+                partial(_due, self._now(), self._backoff.longest, self._slots.told(), self._slots.are_taken)
             )
             if due is None:
                 if self._slots.are_taken:
                     await self._make_room()
                 elif following is None and not self._slots.trips:
-                    await self._look_ahead()
+                    await self._queue.empty("any_fetch")
                 return following
             have = due["bytes"] if due["status"] == "pending" else 0
             lasts = min(GIVE_UP, max(0.0, due["since"] + GIVE_UP - self._steady()))
@@ -164,18 +121,13 @@ class Fetches:
 
     async def _make_room(self) -> None:
         """Ends an attempt of who has more than a share, or one that is slow, where another waits."""
-        waiting, _ = await self._store.read(partial(_due, self._now(), self._longest, self._slots.told(), False))
+        looking = partial(_due, self._now(), self._backoff.longest, self._slots.told(), False)
+        waiting, _ = await self._store.read(looking)
         leaving = self._slots.give_way(waiting) if waiting else None
         if leaving is not None:
             self._slots.trips[leaving.source].stop()
             again = self._now() if leaving.queue_anew else None
             await self._store.write(lambda t: t.run("leave_slot", id=leaving.source, error=GIVES_WAY, again=again))
-
-    async def _look_ahead(self) -> None:
-        """Stops looking at commits where nothing is left to do, but that which a commit meanwhile brought."""
-        self._expecting = False
-        found = await self._store.read(lambda t: t.one("any_fetch"))
-        self._expecting = self._expecting or found is not None
 
     async def _stop_unwanted(self) -> None:
         if not (before := self._slots.trips):
@@ -189,18 +141,13 @@ class Fetches:
 
     async def _carry(self, due: Row, trip: Trip) -> None:
         """Makes one attempt, or removes what others left, and writes what came of it."""
-        try:
-            await (self._attempt(due, trip) if due["status"] == "pending" else self._clear(due))
-        except Exception:
-            log.exception("what became of a fetch cannot be recorded", extra=known(job=due["job"], source=due["id"]))
-            await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
-        finally:
-            self._space.release(due["id"])
-            self._slots.leave(due["id"])
-            self._pace.wake()
-            self._awake.set()
-            async with self._ended:
-                self._ended.notify_all()
+        work = self._attempt(due, trip) if due["status"] == "pending" else self._clear(due)
+        fault, of = "what became of a fetch cannot be recorded", {"job": due["job"], "source": due["id"]}
+        await self._queue.carry(work, partial(self._leave, due["id"]), fault, **of)
+
+    def _leave(self, source: str) -> None:
+        self._space.release(source)
+        self._slots.leave(source)
 
     async def _attempt(self, due: Row, trip: Trip) -> None:
         if not await self._store.write(
@@ -240,14 +187,10 @@ class Fetches:
             words = f"{due['name']}{UNFETCHED}{why}"
             await self._store.write(partial(_give_up, due["id"], why, words, now))
         else:
-            again = now + (ROOM_AGAIN if error.room else self._wait_after(failures, error.retry_after))
+            again = now + (ROOM_AGAIN if error.room else self._backoff.after(failures - 1, error.retry_after))
             await self._store.write(partial(_put_off, due["id"], why, failures, again, error.anew))
         words = "source cannot be fetched" if final else "source cannot be fetched yet, and is tried again"
         tell(log, logging.WARNING, words, **_of(due), error=str(error))
-
-    def _wait_after(self, failures: int, asked: float | None) -> float:
-        spread = random.uniform(1 - JITTER, 1 + JITTER)
-        return max(self._backoff * WAITS[min(failures, len(WAITS)) - 1] * spread, min(asked or 0.0, LONGEST_WAIT))
 
     async def _clear(self, due: Row) -> None:
         """Removes what attempts left, which nobody wants any more."""
@@ -356,10 +299,6 @@ def _due(
 
 def _wanted(sources: str, transaction: Transaction) -> set[str]:
     return {row["id"] for row in transaction.all("wanted_fetches", sources=sources)}
-
-
-def _uncleared(jobs: list[int], transaction: Transaction) -> bool:
-    return transaction.one("uncleared_fetch", jobs=_json(jobs)) is not None
 
 
 def _bytes(source: str, transaction: Transaction) -> int:

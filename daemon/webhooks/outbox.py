@@ -7,9 +7,7 @@ emptied. A message is sent with the same `webhook-id` however often, by which a 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -20,6 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from daemon.database.due_queue import Backoff, DueQueue
 from daemon.database.store import Row, Store, Transaction, of_owner
 from daemon.errors import NotFound
 from daemon.jobs.delivery_views import BroughtJob, BroughtVariation, brought_job, brought_variation
@@ -39,9 +38,7 @@ CONCURRENCY = 8  # messages in flight at once
 PER_URL = 4  # of them to one URL: one that hangs leaves room for the others
 GIVE_UP = 3 * 24 * 3600.0  # seconds after which a message is not tried again
 WAITS = (1, 6, 24, 120, 360, 720, 1440, 4320)  # of the backoff: 5 s, 30 s, 2 min … 6 h
-JITTER = 0.2
 KEPT = 7 * 24 * 3600.0  # seconds a message is kept after its end, once it is settled
-LOOK_EVERY = 5.0  # seconds, should nothing wake us
 
 
 class Delivery(Model, frozen=True):
@@ -97,11 +94,10 @@ class Webhooks:
         self._secrets = secrets
         self._sender = sender
         self._figures = figures
-        self._backoff = backoff
+        self._backoff = Backoff(backoff, WAITS, most_asked=backoff * WAITS[-1])
         self._now = now
         self._sending: dict[str, str] = {}  # id → URL
-        self._awake = asyncio.Event()
-        store.on_commit(self._awake.set)
+        self._queue = DueQueue(store, "messages", self._send_due, now=now)
 
     # What others may ask
 
@@ -137,14 +133,7 @@ class Webhooks:
 
     async def run(self) -> None:
         """Sends what is due until it is cancelled; what is in flight then is sent again by the next run."""
-        async with asyncio.TaskGroup() as sending:
-            while True:
-                self._awake.clear()
-                try:
-                    await self._wait(await self._send_due(sending))
-                except Exception:
-                    log.exception("the outbox cannot be read; it is looked at again in %.0f s", LOOK_EVERY)
-                    await asyncio.sleep(LOOK_EVERY)
+        await self._queue.run()
 
     async def _send_due(self, sending: asyncio.TaskGroup) -> float | None:
         """Sends what there is room for; returns when another is due, if that is known."""
@@ -154,28 +143,19 @@ class Webhooks:
             if due is None:
                 return following
             self._sending[due["id"]] = due["url"]
-            sending.create_task(self._deliver(due), name=f"webhook {due['id']}")
+            leave = partial(self._sending.pop, due["id"])
+            of = {"job": due["job"], "delivery": due["id"]}
+            sent = self._queue.carry(self._deliver(due), leave, "a webhook's fate cannot be recorded", **of)
+            sending.create_task(sent, name=f"webhook {due['id']}")
         return None
-
-    async def _wait(self, at: float | None) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY if at is None else min(LOOK_EVERY, at - self._now())):
-                await self._awake.wait()
 
     async def _deliver(self, due: Row) -> None:
         """Makes one attempt, and writes its reply to the outbox."""
-        try:
-            reply = await self._attempt(due)
-            settled = verdict(reply, due["failures"], due["since"], self._now(), self._backoff)
-            await self._store.write(partial(_settle, due, reply, settled, self._now()))
-            self._figures.sent(taken=reply.error is None)
-            _log_delivery(due, reply, *settled, self._now())
-        except Exception:
-            log.exception("a webhook's fate cannot be recorded", extra=known(job=due["job"], delivery=due["id"]))
-            await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody sends it again
-        finally:
-            del self._sending[due["id"]]
-            self._awake.set()
+        reply = await self._attempt(due)
+        settled = verdict(reply, due["failures"], due["since"], self._now(), self._backoff)
+        await self._store.write(partial(_settle, due, reply, settled, self._now()))
+        self._figures.sent(taken=reply.error is None)
+        _log_delivery(due, reply, *settled, self._now())
 
     async def _attempt(self, due: Row) -> Reply:
         try:
@@ -217,16 +197,14 @@ def _data(kind: str, copy: Any) -> EndedJob | EndedVariation | BroughtJob | Brou
 
 
 def verdict(
-    reply: Reply, failures: int, since: float, now: float, backoff: float
+    reply: Reply, failures: int, since: float, now: float, backoff: Backoff
 ) -> tuple[MessageStatus, float | None]:
     """Says what becomes of a message after an attempt, `failures` of them before it; and when it is due again."""
     if reply.error is None:
         return MessageStatus.DELIVERED, None
     if reply.status_code == 410:
         return MessageStatus.DISABLED, None
-    wait = backoff * WAITS[min(failures, len(WAITS) - 1)] * random.uniform(1 - JITTER, 1 + JITTER)
-    asked = min(reply.retry_after or 0.0, backoff * WAITS[-1])  # for a receiver to say, within what is ours
-    again = now + max(wait, asked)
+    again = now + backoff.after(failures, reply.retry_after)
     if reply.final or again > since + GIVE_UP:
         return MessageStatus.FAILED, None
     return MessageStatus.PENDING, again
