@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -283,6 +284,17 @@ def test_what_took_its_place_and_was_moved_within_the_tree_is_there(
 ) -> None:
     assert replaced(scene, journal, [standing(scene)], then=move) is None
     assert list(scene.trash.iterdir()) == []
+
+
+def test_what_took_its_place_and_has_a_name_that_is_no_text_by_now_keeps_its_original(
+    scene: Scene, journal: Journal
+) -> None:
+    def renamed(made: Path) -> None:
+        (scene.library / "other").mkdir()
+        made.rename(scene.library / "other" / os.fsdecode(b"\xfe.mkv"))
+
+    assert "is not there any more" in replaced(scene, journal, [standing(scene)], then=renamed)
+    assert len(list(scene.trash.iterdir())) == 1
 
 
 def test_a_tree_is_not_looked_through_for_it_again_and_again(

@@ -195,6 +195,8 @@ class Replacements:
             except (Undelivered, Unavailable) as error:
                 away |= {row["folder"]} if isinstance(error, Unavailable) else set()
                 tell(log, logging.WARNING, "an original waits in the trash", folder=row["folder"], error=str(error))
+            except Exception:
+                log.exception("an original of the folder %s waits, by a fault of ffspool", row["folder"])
 
     async def _empty(self, row: Row, due: Sequence[Row]) -> None:
         """Removes an original, once its disk is there, if what took its place is; else says that it is kept."""
