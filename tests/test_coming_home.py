@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -11,6 +13,7 @@ import msgspec
 import pytest
 from conftest import PATIENCE, Daemon, make_clip, wait_until
 from engine_conformance import MINE, order, task
+from msgspec.structs import replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 from stored import local_engine
 from test_cluster import Cluster, at_work, of
@@ -18,19 +21,25 @@ from test_machine_disks import fill, small
 
 from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.file_server import MACHINE, FileServer, Tasks
-from daemon.cluster.messages import Charter, Hello, Joined, Left, Over
+from daemon.cluster.messages import Beat, Charter, Hello, Joined, Left, Notice, Over, Pulse, Told
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import Transfers
 from daemon.cluster.workplace import Workplace
-from daemon.encode.task import Ended, Task
+from daemon.encode.task import Ended, Progress, Task, Vitals
 from daemon.models import Sandbox, Stage
 
 NOWHERE = Charter(listen="tls://127.0.0.1:0", files_port=0, folder="", version="1", encoder="", require_sandbox=False)
 HELLO = Hello(version="1", encoder="", clock=0.0, sandbox=Sandbox(active=False), slots=2, cores=2, free_bytes=10**12)
 
 
-def ended_at(ffmpeg: str, one: Task, machine: Path, between: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> Ended:
+def ended_at(
+    ffmpeg: str,
+    one: Task,
+    machine: Path,
+    between: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    tell: Callable[[Notice], None] = lambda _: None,
+) -> Ended:
     """How the daemon is told that a task ended, which a machine works at in that folder; so much is `between` them."""
     tasks, told = Tasks(), list[Ended]()
     tasks.add("box2", one)
@@ -45,7 +54,7 @@ def ended_at(ffmpeg: str, one: Task, machine: Path, between: Callable[[ASGIApp],
         async with httpx.AsyncClient(transport=served, base_url="http://daemon", headers={MACHINE: "box2"}) as client:
             transfers = Transfers(client, tries=2)
             shared, cache = SharedFolders({}, transfers), SourceCache(machine / "sources", 10**9, transfers)
-            place = Workplace(engine, machine, shared, cache, transfers, lambda _: None)
+            place = Workplace(engine, machine, shared, cache, transfers, tell)
             async with asyncio.timeout(PATIENCE):
                 await place.work(msgspec.json.encode(one))
         await engine.close()
@@ -80,6 +89,45 @@ def test_a_line_that_stays_bad_is_held_against_nothing(ffmpeg: str, clip: Path, 
     ended = ended_at(ffmpeg, one, tmp_path / "machine", without_results)
     assert (ended.lost, ended.error, ended.disk_full) == (True, None, False)
     assert ended.cpu_seconds > 0
+
+
+def test_a_folder_that_is_gone_is_the_machine_s_loss(ffmpeg: str, long_clip: Path, tmp_path: Path) -> None:
+    """It was removed, or what was mounted there is not any more."""
+
+    def tell(notice: Notice) -> None:
+        if isinstance(notice, Told) and isinstance(notice.report, Progress):
+            somebody.submit(shutil.rmtree, tmp_path / "machine" / "tasks", ignore_errors=True)
+
+    one = task(MINE, long_clip, order(tmp_path / "home", "mp3"))
+    with ThreadPoolExecutor(1) as somebody:
+        ended = ended_at(ffmpeg, one, tmp_path / "machine", tell=tell)
+    assert (ended.lost, ended.error) == (True, None)
+
+
+def test_what_others_took_of_a_disk_is_not_held_to_be_needed(clip: Path, tmp_path: Path) -> None:
+    """A machine that was full, and is not any more, gets what it had; what grew beyond all it had it does not."""
+    one = task("one", clip, replace(order(tmp_path / "home", "mp3"), bytes=1000))
+    other = replace(one, id="other", orders=(replace(one.orders[0], variation="other"),))
+
+    async def main() -> None:
+        engine = ClusterEngine(local_engine(), NOWHERE, local_slots=0, grace=1.0, rest=0.0)
+        free = 10_000
+        engine.heard(Joined(machine="box2", hello=replace(HELLO, free_bytes=free)))
+        for each, written, comes_again in ((one, 10, True), (other, 9000, False)):
+            running = asyncio.create_task(engine.run(each, lambda _: None))
+            await asyncio.sleep(0)
+            engine.heard(Told(report=Vitals(task=each.id, cpu_seconds=1.0, io_bytes=0, written=written)))
+            engine.heard(Beat(machine="box2", pulse=Pulse(free_bytes=0, why="full")))
+            engine.heard(Over(task=each.id, ended=Ended(lost=True, disk_full=True)))
+            assert (await running).lost
+            engine.heard(Beat(machine="box2", pulse=Pulse(free_bytes=free, why=None)))
+            running = asyncio.create_task(engine.run(each, lambda _: None))
+            await asyncio.sleep(0)
+            assert bool(engine.machines["box2"].tasks) == comes_again
+            engine.heard(Over(task=each.id, ended=Ended()))
+            assert (await running).disk_full != comes_again
+
+    asyncio.run(main())
 
 
 def test_a_machine_that_lost_a_task_rests_from_it_and_from_no_other(clip: Path, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_many_sources_come_at_once_though_few_of_them_fit(clip: Path, tmp_path: 
         served = httpx.ASGITransport(server.app)
         async with httpx.AsyncClient(transport=served, base_url="http://daemon", headers={MACHINE: "box2"}) as client:
             cache = SourceCache(tmp_path / "kept", KEPT * BYTES, Transfers(client))
+            (tmp_path / "kept").rmdir()  # somebody tidied up
             async with asyncio.timeout(PATIENCE):
                 return await asyncio.gather(*(used(cache, range(first, SOURCES, SLOTS)) for first in range(SLOTS)))
 

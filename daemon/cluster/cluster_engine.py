@@ -177,7 +177,6 @@ class ClusterEngine:
             on_report,
             asyncio.get_running_loop().create_future(),
             Durability(task),
-            room=self._room.left(machine),
             wanted=self._room.wanted(task, machine),
         )
         machine.tasks.add(task.id)
@@ -191,10 +190,10 @@ class ClusterEngine:
                 await away.durability.keep_all(away.seconds, ended.cpu_seconds, on_report)
                 if self._paces.learn(machine.name, cost(task), ended.cpu_seconds):
                     await asyncio.to_thread(self._paces.keep)
-            if ended.lost and ended.disk_full:
-                self._room.lacked(away)
-            elif ended.lost:
+            if ended.lost:
                 machine.rest_from(task, self._rest)
+                if ended.disk_full:
+                    self._room.lacked(away)
             return replace(ended, pace=self._paces.of(machine.name))
         except asyncio.CancelledError:
             await self.stop(task.id)

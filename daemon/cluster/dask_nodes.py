@@ -14,6 +14,7 @@ from distributed import Scheduler, Worker
 NOWHERE = int(IPv6Address("2001:db8::"))  # is for documents: nothing lies there
 BEAT = 5.0  # seconds between two signs of life of a machine
 SELDOM = "1h"
+TOLD = ("Task %s marked as failed", "Failed to communicate with scheduler")
 RULES: dict[str, object] = {  # what nobody here looks at is not gathered
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -69,9 +70,10 @@ def hush(silent: str = "") -> None:
     """Has dask tell what goes wrong, and nothing else: it logs each connection. What is `silent` tells nothing."""
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL if name == silent else logging.ERROR)
-    logging.getLogger("distributed.scheduler").addFilter(_is_news)
+    for name in ("distributed.scheduler", "distributed.worker"):
+        logging.getLogger(name).addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Tells whether the daemon does not tell that itself, as it does which machine is away and what it had."""
-    return "marked as failed" not in str(record.msg)
+    """Tells whether it is not told in our own words: which machine is away and what it had, or that the daemon is."""
+    return not str(record.msg).startswith(TOLD)

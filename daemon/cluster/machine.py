@@ -17,6 +17,7 @@ from daemon.models import SourceFile
 
 LINE = 50e6  # bytes in a second that are thought to come to a machine
 KNOWN = 32  # sources of a machine's that are remembered
+GROWTH = 1.5  # times as much is held to be needed by what met a full disk, each time
 LEAST_COST = 0.1  # CPU seconds of a task of which nothing is foreseen
 
 
@@ -61,8 +62,7 @@ class Away:
     report: Callable[[Report], None]
     ended: asyncio.Future[Ended]
     durability: Durability
-    room: int  # bytes that its machine had for it
-    wanted: int  # of these, as far as was foreseen; without its source, once that is there
+    wanted: int  # bytes of its machine, as far as was foreseen; without its source, once that is there
     keeping: asyncio.Task[None] | None = None
     written: int = 0
     seconds: float = 0.0  # of output
@@ -73,11 +73,12 @@ class Room:
 
     def __init__(self, away: dict[str, Away]) -> None:
         self._away = away
-        self._needed: dict[str, int] = {}  # by variation: bytes where what a machine had was not enough
+        self._needed: dict[str, int] = {}  # by variation: bytes of outputs, of what met a full disk
 
     def lacked(self, away: Away) -> None:
-        """Remembers that what its machine had was not enough for it."""
-        self._needed |= dict.fromkeys((order.variation for order in away.task.orders), away.room + 1)
+        """Remembers that what was foreseen was too little, or so it seems: others may have filled the disk."""
+        needed = max(2 * away.written, int(GROWTH * self._outputs(away.task)))
+        self._needed |= dict.fromkeys((order.variation for order in away.task.orders), needed)
 
     def has(self, machine: Machine, task: Task) -> bool:
         return self.left(machine) > self.wanted(task, machine)
@@ -85,8 +86,10 @@ class Room:
     def wanted(self, task: Task, machine: Machine) -> int:
         """Returns the bytes that the machine has to have for it; a source is fetched there once."""
         theirs = any(away.task.source == task.source for away in self._at(machine))
-        foreseen = outputs(task) + (0 if theirs else task.source.identity[0] or 0)
-        return max(foreseen, *(self._needed.get(order.variation, 0) for order in task.orders))
+        return self._outputs(task) + (0 if theirs else task.source.identity[0] or 0)
+
+    def _outputs(self, task: Task) -> int:
+        return max(outputs(task), *(self._needed.get(order.variation, 0) for order in task.orders))
 
     def left(self, machine: Machine) -> int:
         """Returns what is free there and not yet counted on."""

@@ -13,6 +13,9 @@ from daemon.cluster.messages import Pulse
 from daemon.errors import HOST_TROUBLE
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+GONE = {  # with the folder: it was removed, unmounted or taken away
+    errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESTALE,
+}  # fmt: skip
 TRIED = b"x" * 4096
 
 
@@ -33,7 +36,7 @@ def words(error: OSError) -> str:
 
 def is_trouble(error: OSError) -> bool:
     """Tells whether it lies in the machine, and in nothing that it was given."""
-    return error.errno in HOST_TROUBLE
+    return error.errno in HOST_TROUBLE | GONE
 
 
 def _free(folder: Path) -> int:

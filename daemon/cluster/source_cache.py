@@ -55,6 +55,7 @@ class SourceCache:
 
     def _make_room(self, wanted: int) -> None:
         """Removes those that were used longest ago, until another of that many bytes fits."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)  # somebody may have tidied up
         held = sorted(self._folder.iterdir(), key=_used_last)
         total = sum(map(size, held)) + wanted
         for path in held:
