@@ -6,9 +6,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -31,10 +31,9 @@ from daemon.delivery.replacements import Replacements
 from daemon.delivery.standing_terms import StandingTerms
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
-from daemon.errors import FfspoolError
 from daemon.folders import checks
 from daemon.folders.watch import Watcher
-from daemon.housekeeping import cleanup, expiry, recovery, restoring
+from daemon.housekeeping import recovery, restoring, rounds
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control
 from daemon.jobs.feed import Feed, News, fetching_event, last_event, progress_event
@@ -63,7 +62,6 @@ from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
 from daemon.settings import Settings
 from daemon.state_lock import locked
-from daemon.steady_clock import steady
 from daemon.storage import credentials
 from daemon.storage.bucket_sources import MOST_PORTS, BucketSources
 from daemon.storage.buckets import Buckets
@@ -309,7 +307,8 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
     fetching = asyncio.create_task(service.fetches.run(), name="fetches")
     hooking = asyncio.create_task(service.hooks.run(), name="hooks")
     watching = asyncio.create_task(service.watcher.run(), name="watched folders")
-    housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
+    keeping_house = rounds.run(service.store, service.paths, service.settings, service.replacements, began, now)
+    housekeeping = asyncio.create_task(keeping_house, name="housekeeping")
     looking = asyncio.create_task(service.whereabouts.look(), name="source roots")
     keeping = asyncio.create_task(service.queue.run(), name="schedule")
     if service.cluster:
@@ -330,31 +329,6 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
         hooking.cancel()
         looking.cancel()
         await asyncio.gather(feeding, telling, delivering, hooking, watching, looking, return_exceptions=True)
-
-
-async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:
-    """Tidies at once what an earlier daemon left, while all that is on its way is younger than we; then at times."""
-    swept_by = steady(now)
-    with closing(cleanup.Sweep(service.store, service.paths, began)) as sweep:
-        await _tidy(service, partial(sweep.round, began, min_age=0), now(), swept_by())
-        while True:
-            await asyncio.sleep(service.settings.sweep_every)
-            await _tidy(service, partial(sweep.round, swept_by()), now(), swept_by())
-
-
-async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: float, steady: float) -> None:
-    """Originals in the trash go by the `steady` time: a clock that jumps ahead ends nobody's days."""
-    settings, store, paths = service.settings, service.store, service.paths
-    try:
-        await lineage.renew(store, paths)
-        await sweep()
-        await expiry.expire(store, paths, now, settings.tombstone)
-        await service.replacements.tidy(steady)
-        await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
-    except (FfspoolError, OSError) as error:
-        log.error("housekeeping could not finish and will try again: %s", error)
-    except Exception:
-        log.exception("housekeeping could not finish, by a fault of ffspool, and will try again")
 
 
 def _open_feed(store: Store, scheduler: Scheduler, fetches: Fetches, tokens: Tokens) -> Feed[Attempt]:
@@ -390,7 +364,3 @@ def _webhooks(settings: Settings, resources: Resources) -> Webhooks:
 def _usage(paths: Paths) -> DiskUsage:
     disk = psutil.disk_usage(str(paths.spool))
     return DiskUsage(total=disk.total, free=disk.free)
-
-
-def _disk_use(paths: Paths) -> float:
-    return psutil.disk_usage(str(paths.spool)).percent / 100
