@@ -306,6 +306,29 @@ def test_a_clock_that_jumps_neither_keeps_a_delivery_waiting_nor_gives_it_up(
     assert place.asked == TRIED_AT
 
 
+@pytest.mark.parametrize(("landing", "is_due"), [(None, False), ("it was about to be moved", True)])
+def test_of_a_paused_folder_that_is_gone_on_with_which_touched_its_original(
+    tmp_path: Path, landing: str | None, is_due: bool
+) -> None:
+    """Else that might be in the trash, and nothing in its place, for as long as the folder is paused."""
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    wanted = msgspec.json.encode(Destination(place="original:/x", below="", wish=Deliver(folder="/x"))).decode()
+
+    def found(transaction: Transaction) -> tuple[bool, bool]:
+        finish(transaction, "film", paths, at=1.0, deliver=wanted)
+        transaction.run("record_folder", job="film", folder="x", state="running", overruled=0)
+        due = transaction.one("due_delivery", now=1e12, **ANYWHERE)
+        assert due is not None
+        transaction.run("begin_delivery", id=due["id"], passed="")
+        transaction.run("note_landing", id=due["id"], landing=landing)
+        transaction.run("pause_folder", folder="x")
+        wanted_still = transaction.all("wanted_deliveries", deliveries=f'["{due["id"]}"]')
+        return transaction.one("due_delivery", now=1e12, **ANYWHERE) is not None, bool(wanted_still)
+
+    assert in_store(paths, lambda store: store.write(found)) == (is_due, is_due)
+
+
 class Hanging:
     """Hosts that hang until the gate is opened, and which of them are asked."""
 
