@@ -60,6 +60,25 @@ def test_what_is_another_kind_of_hdr_midway_is_told(ffmpeg: str, tmp_path: Path)
     assert [fact.detail for fact in lost if fact.what == "colours"] == ["arib-std-b67, smpte2084"]
 
 
+RARE = "h264_metadata=matrix_coefficients={}:colour_primaries=1:transfer_characteristics=1"
+
+
+@pytest.mark.parametrize(
+    "preset", ["h264-480p", "archive-ffv1", "poster", *map(thorough, ("gif", "hls", "webm-720p", "sprite-sheet"))]
+)
+@pytest.mark.parametrize("numbers", [(1, 8), thorough((8, 1)), thorough((1, 11)), thorough((9, 10))])
+def test_numbers_that_no_scaler_takes_midway_stop_nothing(
+    ffmpeg: str, tmp_path: Path, preset: str, numbers: tuple[int, int]
+) -> None:
+    parts = [[*silent(*H264, seconds=1.0)[:-1], "-bsf:v", RARE.format(number), "{out}"] for number in numbers]
+    path = spliced(ffmpeg, tmp_path, "ts", *parts)
+    lost = plan(read_media(str(path)), "h264-480p", defaults("h264-480p")).contents.left_out
+    assert any(fact.what == "colours" and "midway" in fact.why for fact in lost)
+    output = make(ffmpeg, path, tmp_path, preset)
+    if preset in {"h264-480p", "archive-ffv1", "gif", "webm-720p"}:
+        assert lasting(output, "video") == pytest.approx(2.0, abs=0.1)
+
+
 @pytest.mark.parametrize("told", ["bt709", "unknown"])
 def test_what_only_changes_its_size_has_the_same_colours(ffmpeg: str, tmp_path: Path, told: str) -> None:
     smaller = [part.replace("size=320x180", "size=256x144") for part in ordinary(DEEP, told)]

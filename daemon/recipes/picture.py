@@ -182,10 +182,10 @@ def is_mistaken(picture: VideoStream) -> bool:
 
 def of_known_matrix(node: Node, picture: VideoStream) -> Node:
     """Brings a picture whose matrix the scaler refuses to the usual one, so that filters after it take it. What no
-    filter can convert is called by the usual one's name."""
+    filter can convert is called by the usual one's name, and what changes midway by the first's."""
     told, after = picture.colour, source_colour(picture)
     if told.matrix is None or told.matrix in SCALED | {"gbr"}:
-        return node
+        return _tagged(node, after) if picture.regraded and not is_rgb(picture) else node
     if is_mistaken(picture):
         return _tagged(node, after)
     transfer = after.transfer if after.transfer in LINEARIZED else "bt709"
@@ -230,7 +230,7 @@ def graded(
     """
     before, after = source_colour(picture), shown_colour(picture, pixel_format, tone_map)
     mapped = is_mapped(picture, pixel_format, tone_map)  # by filters that know no way from what tells nothing, midway
-    if is_rgb(picture) or (picture.colour == before and not (mapped or picture.regraded)):
+    if is_rgb(picture) or (picture.colour == before and not mapped):
         told = node
     else:  # FFmpeg may scale into the format after these, before it is told what the numbers mean
         told = _tagged(node.filter("format", YUVA) if picture.alpha else node, before)
