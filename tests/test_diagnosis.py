@@ -57,6 +57,7 @@ def to(encoder: str, *options: str, form: str = "mp4") -> tuple[str, ...]:
         (to("libx264", "-vf", "scale=nothing=1"), "does not know the option nothing"),
         (to("libx264", "-vf", "scale=161:121,format=yuv420p"), "picture of this size"),
         (to("h263"), "picture of this size"),
+        (to("libx264", "-vf", "setparams=color_trc=unknown:colorspace=2,zscale=t=linear"), "the source's colours"),
         (to("libwebp", "-vf", "scale=17000:16", "-frames:v", "1", form="webp"), "picture of this size"),
         (to("libx265", "-vf", "format=yuv444p", "-profile:v", "main"), "pixels of this kind"),
         (to("libx264", "-pix_fmt", "nothing"), "pixels of this kind"),

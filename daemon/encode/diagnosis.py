@@ -166,6 +166,11 @@ CAUSES = (
         r"Impossible to convert between the formats",
     ),
     Cause(
+        "the source's colours are, or become midway, such as FFmpeg cannot convert",
+        "cut it in two where they change, or convert it first, with the program that made it",
+        r"no path between colorspaces|swscaler[^\]]*\] Unsupported (?:input|output)",
+    ),
+    Cause(
         "the encoder does not take pixels of this kind",
         "ask for another `bit_depth`, or for another preset",
         r"pixel format .*(?:not supported|requested)|do not have a common format|input chroma subsampling",
