@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -374,3 +375,44 @@ def test_of_few_pictures_the_last_lasts_until_its_track_ends(ffmpeg: str, tmp_pa
     assert found.video
     assert found.video.reordered
     assert found.duration_seconds == pytest.approx(3.17, abs=0.02)
+
+
+SHORT = 2.0  # seconds, of parts by which a clock goes back, less than what FFmpeg takes for a jump forward
+
+
+@pytest.mark.parametrize(
+    ("preset", "parts"),
+    [
+        *(("h264-480p", 2), ("remux-mkv", 3), ("m4a", 3), ("gif", 2)),
+        *(thorough("webm-720p", 3), thorough("remux-mp4", 2), thorough("flac", 2), thorough("archive-ffv1", 3)),
+    ],
+)
+def test_short_parts_that_each_begin_at_the_same_time_follow_each_other(
+    ffmpeg: str, tmp_path: Path, preset: str, parts: int
+) -> None:
+    """A packet of a part comes when those of the next have begun: no hole is left where it does."""
+    one = made(ffmpeg, tmp_path, "one.ts", encoded(*H264, "-g", "25", "-c:a", "mp2", seconds=SHORT))
+    path = tmp_path / "joined.ts"
+    path.write_bytes(one.read_bytes() * parts)
+    media = read_media(str(path))
+    assert media.duration_seconds == pytest.approx(SHORT * parts, abs=0.2)
+    planned = plan(media, preset, defaults(preset))
+    assert [fact for fact in planned.contents.left_out if fact.what == "gap"] == []
+    output = make(ffmpeg, path, tmp_path, preset, **(QUICK if preset in {"h264-480p", "webm-720p"} else {}))
+    assert differences(read_media(str(output)), planned) == []
+    if preset in {"h264-480p", "remux-mkv", "webm-720p", "archive-ffv1"}:
+        times = shown_at(output)
+        assert len(times) == 50 * parts
+        assert max(after - before for before, after in pairwise(times)) < 0.1
+    if preset != "gif":
+        assert lasting(output, "audio") == pytest.approx(SHORT * parts, abs=0.2)
+
+
+def test_where_tracks_pause_a_small_step_forward_is_no_jump(ffmpeg: str, tmp_path: Path) -> None:
+    """The sound goes on while the picture stays, and then everything begins anew."""
+    shown, heard = "select='not(between(t,0.5,4.5))'", "anull"
+    both = [*picture(seconds=5.0), *sound(5.0), "-vf", shown, "-af", heard, "-fps_mode", "vfr"]
+    one = made(ffmpeg, tmp_path, "one.ts", [*both, *H264, "-c:a", "mp2", "{out}"])
+    path = tmp_path / "joined.ts"
+    path.write_bytes(one.read_bytes() * 2)
+    assert read_media(str(path)).jump_seconds == 0.0

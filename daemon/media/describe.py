@@ -27,6 +27,7 @@ from daemon.media import (
     cues,
     durations,
     encryption,
+    extents,
     frames,
     labels,
     mpegts,
@@ -91,10 +92,10 @@ def _timed_as(file: MediaFile, shape: str, patience: float, *, whole: bool) -> M
     if media.still:
         return _only_the_first(media)
     if media.format in durations.PROMISING and file.cut_off:
-        found = _spans(file, media, patience)
+        found = extents.spans(file, media, patience)
         return _short(durations.promised(media, file.head), media, found)
     if media.duration_seconds is None or media.format in GUESSING:
-        found = _spans(file, media, patience)
+        found = extents.spans(file, media, patience)
         media = replace(_of_packets(media, found), read_whole=found is not None)
         return _lasting(durations.gapped(durations.measured(media, found), found))
     endless = boxes.is_endless(file.index)
@@ -122,12 +123,7 @@ def _measured_as(file: MediaFile, shape: str) -> Media:
     media = _read(file, shape)
     if media.format == webp.FORMAT:
         return media
-    return _only_the_first(media) if media.still else durations.measured(media, _spans(file, media, math.inf))
-
-
-def _spans(file: MediaFile, media: Media, patience: float) -> durations.Spans | None:
-    with opened(file, media.format, read_on=media.begins_late) as container:
-        return durations.spans(container, media, patience)
+    return _only_the_first(media) if media.still else durations.measured(media, extents.spans(file, media, math.inf))
 
 
 def _checked(file: MediaFile, media: Media, patience: float, *, endless: bool) -> Media:
@@ -135,7 +131,7 @@ def _checked(file: MediaFile, media: Media, patience: float, *, endless: bool) -
     unless it is `endless`: then nobody ever said how long it would be.
     """
     said = media.duration_seconds
-    found = _spans(file, media, patience)
+    found = extents.spans(file, media, patience)
     whole = _of_packets(media, found) if found and (endless or not file.cut_off) else media
     media = replace(durations.gapped(whole, found), read_whole=found is not None)
     if found and media.format == "ogg":

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from daemon.errors import ProbeError
 from daemon.media import colours, demux
-from daemon.media.allowlist import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
+from daemon.media.allowlist import DISCONTINUOUS, FORWARD_JUMP
+from daemon.media.jumps import Jumps
 from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.media.shapes import Shapes
 
@@ -59,7 +60,8 @@ class Span(NamedTuple):
     `fleeting` those that follow the one before at once; it is `reshaped` where they change their size, `in_band` where
     they change how they are coded, and `regraded` where their numbers mean something else. Where they come evenly, so
     many in a second are its `rate`, and the last is `held` for so much longer. The `longest` pause is one of any track
-    while another went on, that seems to be a jump of the clock.
+    while another went on, that seems to be a jump of the clock; `back` is by how little that went back at least, and
+    `jump` what is taken for one, in FFmpeg, too.
     """
 
     begin: float
@@ -75,6 +77,8 @@ class Span(NamedTuple):
     regraded: str | None = None
     rate: float | None = None
     held: float = 0.0
+    back: float = math.inf
+    jump: float = 0.0
 
 
 Spans = dict[int, Span]  # by a stream's index
@@ -142,8 +146,9 @@ def _clock(tag: str) -> float:
 # What the data holds
 
 
-def spans(container: InputContainer, media: Media, patience: float) -> Spans | None:
-    """Returns when each stream begins and ends by its packets; None when reading took more than `patience` seconds.
+def spans(container: InputContainer, media: Media, patience: float, forward: float = FORWARD_JUMP) -> Spans | None:
+    """Returns when each stream begins and ends by its packets; None when reading took more than `patience` seconds, or
+    where not all that goes `forward` by more is a jump of the clock.
 
     A picture begins with the first that can be decoded: a recording may start in the middle of one.
     """
@@ -153,7 +158,7 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     hidden: dict[int, float] = {}
     times, last = list[float](), (-math.inf, -math.inf)
     shown = media.video.index if media.video else None
-    jumps = _Jumps() if container.format.name in DISCONTINUOUS else None
+    jumps = Jumps(forward) if container.format.name in DISCONTINUOUS else None
     shapes = Shapes(container.streams[shown]) if shown is not None else None
     for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden, jumps, shapes):
         so_far = read.setdefault(index, [begins, begins, 0.0, begins])
@@ -166,11 +171,12 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
             last = max(last, (begins, ends))
         if time.monotonic() > deadline:
             return None
-    paused = jumps.longest_pause if jumps else 0.0
-    found = {
-        index: Span(so_far[0], so_far[1], so_far[2], hidden.get(index, 0.0), longest=paused)
-        for index, so_far in read.items()
-    }
+    found = {index: Span(one[0], one[1], one[2], hidden.get(index, 0.0)) for index, one in read.items()}
+    if jumps and forward < FORWARD_JUMP and not jumps.certain:
+        return None
+    if jumps:
+        paused, back, jump = jumps.longest_pause, jumps.least_back, forward % FORWARD_JUMP
+        found = {index: span._replace(longest=paused, back=back, jump=jump) for index, span in found.items()}
     if media.video and shapes and media.video.index in found:
         span = _shown(container, media, media.video, found[media.video.index], times, last)
         told = colours.changing(media.video.colour, shapes.colours)
@@ -240,7 +246,7 @@ def _packets(
     container: InputContainer,
     indices: Sequence[int],
     hidden: dict[int, float],
-    jumps: _Jumps | None,
+    jumps: Jumps | None,
     shapes: Shapes | None,
 ) -> Iterator[tuple[int, float, float]]:
     """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another.
@@ -281,29 +287,6 @@ def _packets(
 def _signed(ticks: int) -> int:
     """Ticks of a packet; of sound that ends before its last packet does FFmpeg tells them as 32 bits without a sign."""
     return ticks - WRAPPED if WRAPPED // 2 <= ticks < WRAPPED else ticks
-
-
-class _Jumps:
-    """How far the timestamps of a file have jumped: of a recording put together of several, or of a clock set anew.
-
-    Where another track has gone on until then it is a pause, which FFmpeg would take for a jump if it was not told.
-    """
-
-    def __init__(self) -> None:
-        self._shift = 0.0
-        self._next: dict[int, float] = {}  # by stream, where its next packet is expected
-        self.longest_pause = 0.0
-
-    def seconds_before(self, index: int, at: float, lasts: float) -> float:
-        """What is to be taken off the times of a packet that is decoded then."""
-        off = at - self._shift - self._next.get(index, at - self._shift)
-        others = (ends for other, ends in self._next.items() if other != index)
-        if off > FORWARD_JUMP and any(abs(at - self._shift - ends) < FORWARD_JUMP for ends in others):
-            self.longest_pause = max(self.longest_pause, off)
-        elif off > FORWARD_JUMP or off < -BACKWARD_JUMP:
-            self._shift += off
-        self._next[index] = at - self._shift + lasts
-        return self._shift
 
 
 def _frame_seconds(stream: Any) -> float:
@@ -347,7 +330,8 @@ def gapped(media: Media, found: Spans | None) -> Media:
             in_band=picture.in_band or span.in_band,
         )
     longest = max((span.longest for span in spans.values()), default=0.0)
-    return replace(media, audio=tuple(heard), video=picture, longest_pause_seconds=longest)
+    jump = max((span.jump for span in spans.values()), default=0.0)
+    return replace(media, audio=tuple(heard), video=picture, longest_pause_seconds=longest, jump_seconds=jump)
 
 
 def _heard(stream: AudioStream, span: Span, clock: float) -> AudioStream:

@@ -198,6 +198,7 @@ class Media(Model, frozen=True):
     longest_pause_seconds: float = (
         0.0  # of a track while another goes on, that FFmpeg would take for a jump of the clock
     )
+    jump_seconds: float = 0.0  # forward that are a jump of the clock, where FFmpeg would take them for a pause
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
     fingerprint: str = ""  # of how the file begins, so that another of its size and time is told from it
 

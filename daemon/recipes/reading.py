@@ -43,6 +43,8 @@ def _reading(media: Media) -> dict[str, Any]:
         options["fflags"] = "+discardcorrupt"  # half a packet, at its end
     if media.longest_pause_seconds:
         options["dts_delta_threshold"] = f"{media.longest_pause_seconds + FORWARD_JUMP:.3f}"
+    elif media.jump_seconds:
+        options["dts_delta_threshold"] = f"{media.jump_seconds:.3f}"
     if media.begins_late:
         options |= READ_ON
     if media.cropped:
