@@ -219,6 +219,13 @@ def test_originals_are_known_in_a_folder_that_lies_elsewhere_by_now(
     assert [path.read_bytes() for path in (new / "films").iterdir()] == [FILM if undo else SMALLER]
 
 
+def test_originals_of_a_library_that_was_copied_are_those_of_the_first(scene: Scene, journal: Journal) -> None:
+    new = scene.library.with_name("copy")
+    there = replace(standing(scene, 30), path=new)
+    replaced(scene, journal, [there], then=lambda _: shutil.copytree(scene.library, new), undo=scene.film)
+    assert scene.there == scene.untouched
+
+
 def test_an_original_that_could_not_be_removed_from_the_trash_is_put_back_all_the_same(
     scene: Scene, journal: Journal
 ) -> None:

@@ -141,9 +141,13 @@ class Replacements:
         for row in await self._store.read(lambda t: t.all("replaced_places")):
             for path in self._terms.elsewhere(row["root"]) if row["disk"] else ():
                 with suppress(Unavailable):
-                    if await self._threads.run(str(path), partial(_mark, str(path))) == row["disk"]:
+                    if await self._is_of(row, str(path)) and not await self._is_of(row, row["root"]):
                         await self._store.write(partial(_relocate, row, path))
                         break
+
+    async def _is_of(self, row: Row, root: str) -> bool:
+        """Whether a folder has the mark of the disk on which originals were."""
+        return bool(await self._threads.run(root, partial(_mark, root)) == row["disk"])
 
     async def _renamed(self, path: str) -> list[Row]:
         """What was replaced by a file that has this path by now, in the watched folder that it was brought to.
