@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from possessions import possessions, unaccounted
-from specimens import AAC, H264, MPEG2, OPUS, VP9, encoded, mapped, picture, silent, sound
+from specimens import AAC, H264, MPEG2, OPUS, PCM, VP9, encoded, mapped, picture, silent, sound
 from surroundings import thorough
 from test_kinds import make
 from test_unread import defaults, made
 
-from daemon.errors import UnsuitableSource
+from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media.describe import read_media
 from daemon.proof.differences import differences
 from daemon.recipes.command import plan
@@ -69,6 +69,16 @@ def test_teletext_is_called_by_name(ffmpeg: str, tmp_path: Path) -> None:
     both = [*picture(), *sound(), *sound(), *mapped("0", "1", "2"), *H264, "-c:a", "ac3", "-mpegts_flags", "system_b"]
     path = made(ffmpeg, tmp_path, "film.ts", [*both, "{out}"], edit=last_described_as(0x56))
     assert [track.why for track in read_media(str(path)).unread] == ["its codec teletext is none that ffspool decodes"]
+
+
+def test_pictures_that_are_not_what_their_header_says_are_told_to_be_damaged(ffmpeg: str, tmp_path: Path) -> None:
+    """A decoder says of them that an argument is invalid, which is no reason to call an AVI no media."""
+    path = made(ffmpeg, tmp_path, "film.avi", encoded("-c:v", "alias_pix", *PCM))
+    with pytest.raises(
+        ProbeError, match="the source's picture cannot be read: it cannot be decoded: the file is damaged"
+    ):
+        plan(read_media(str(path)), "h264-480p", defaults("h264-480p"))
+    assert plan(read_media(str(path)), "mp3", defaults("mp3")).audio == 1
 
 
 TRUEHD = ["-c:a", "truehd", "-strict", "-2", "-ar", "48000", "-f", "mpegts", "-mpegts_m2ts_mode", "1"]

@@ -172,7 +172,9 @@ def _settled(stream: Pictures, frames: Sequence[VideoFrame], stamps: Sequence[fl
 def _decoded(packet: Any) -> list[VideoFrame]:
     try:
         return list(packet.decode())
-    except av.error.InvalidDataError:
+    except MemoryError:
+        raise
+    except av.FFmpegError:  # each decoder has its own for that
         return []  # damaged pictures before the first good one
 
 
