@@ -56,6 +56,8 @@ def test_a_part_of_a_larger_whole_is_told(tmp_path: Path, path: str, playlist: s
         ("news.rec/00001.ts", "news.rec/index", "", "part of a recording: it lies in news.rec"),
         ("news.rec/news.ts", "news.rec/index", "", None),
         ("album.flac", "album.cue", 'FILE "album.flac" WAVE', "part of a stream or disc: album.cue names it"),
+        ("album.flac", "album.cue", 'FILE "Album.wav" WAVE', "part of a stream or disc: album.cue names it"),
+        ("other.flac", "album.cue", 'TITLE "other"\nFILE album.wav WAVE\n', None),
         ("film_500.mp4", "film.ism", '<video src="film_500.mp4"/>', "part of a stream or disc: film.ism names it"),
         ("seg0.ts", "all.m3u", "#EXTM3U\n#EXT-X-VERSION:3\nseg0.ts", "part of a stream or disc: all.m3u names it"),
         ("film.mkv", "all.m3u", "#EXTM3U\nfilm.mkv", None),

@@ -10,7 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from daemon.plaintext import visible
@@ -29,7 +29,8 @@ CARD = "contents"  # of P2 and Canon's, beside whose pictures and sounds lists o
 RECORDING = ".rec"  # VDR's folders, with an index of bytes
 RECORDED = (".meta", ".cuts", ".ap", ".sc")  # beside Enigma2's, called after the whole name: bytes, cuts and titles
 SUMS = (".md5", ".sha1", ".sha256", ".sha512", ".sfv", ".par2", ".torrent")  # what knows a file by its bytes
-PLAYLISTS = (".m3u8", ".mpd", ".ism", ".ismc", ".smil", ".cue", ".f4m")
+CUE = ".cue"
+PLAYLISTS = (".m3u8", ".mpd", ".ism", ".ismc", ".smil", CUE, ".f4m")
 MAYBE = ".m3u"  # which mostly lists what a player is to play one after the other
 STREAMED = "#EXT-X-"
 # What lies beside files of a disc that was copied without the folders it had, or above them; by their extension.
@@ -42,6 +43,7 @@ INDICES = {
 ABOVE = 3  # folders, from that of a segment on, in which its playlist may lie
 MOST = 4 * 1024**2  # bytes of a playlist that are looked at
 NAMES = re.compile(r'"([^"\n]+)"|>([^<\n]+)<|^([^#<\s"][^\n"]*)$', re.MULTILINE)
+OF_CUE = re.compile(r'^\s*FILE\s+"?(.+?)"?\s+\w+\s*$', re.MULTILINE | re.IGNORECASE)
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 WORD = re.compile(r"\$[^$]*\$")  # of the templates of DASH
 
@@ -108,9 +110,13 @@ def _names(playlist: Path, name: str) -> bool:
         return False
     if playlist.suffix.lower() == MAYBE and STREAMED not in text:
         return False
-    told = [found.strip() for groups in NAMES.findall(text) for found in groups if found]
+    is_cue = playlist.suffix.lower() == CUE
+    groups = ((one,) for one in OF_CUE.findall(text)) if is_cue else NAMES.findall(text)
+    told = [found.strip() for several in groups for found in several if found]
     paths = (unquote(way) for one in told for way in (one, one.partition("?")[0]))
-    ways = (way.rpartition("/")[2] for path in paths for way in (path, path.replace("\\", "/")))
+    ways = {way.rpartition("/")[2] for path in paths for way in (path, path.replace("\\", "/"))}
+    if is_cue:  # which mostly go on naming the .wav that a file was made of
+        name, ways = PurePosixPath(name).stem, {PurePosixPath(way).stem for way in ways}
     same = _pattern(name, is_known)
     return any(same.fullmatch(unicodedata.normalize("NFC", one)) or _may_become(one, name) for one in ways)
 
