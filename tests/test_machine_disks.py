@@ -70,7 +70,7 @@ def test_what_fills_the_disk_of_one_machine_is_made_by_another(cluster: Cluster,
             [made] = of(cluster.daemon.job(job))
             assert (made["error"], made["status"]) == (None, "processing")
             full = "it cannot write where it works: No space left on device"
-            wait_until(lambda: cluster.standing(MACHINE)["why"] == full, "it to say so")
+            wait_until(lambda: f"{MACHINE} gets nothing: {full}" in cluster.daemon.log(), "it to say so")
             ballast.unlink()
             wait_until(lambda: cluster.standing(MACHINE)["why"] is None, "it to have room")
             cluster.daemon.client.post(f"/api/jobs/{job}/cancel")
