@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +13,11 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from conftest import PATIENCE, Daemon, make_clip, wait_until
+import uvicorn
+from conftest import PATIENCE, PLAIN, Daemon, make_clip, wait_until
 from engine_conformance import MINE, order, task
 from msgspec.structs import replace
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stored import local_engine
 from test_cluster import Cluster, at_work, of
 from test_machine_disks import fill, small
@@ -28,6 +31,7 @@ from daemon.cluster.transfers import Transfers
 from daemon.cluster.workplace import Workplace
 from daemon.encode.task import Ended, Progress, Task, Vitals
 from daemon.models import Sandbox, Stage
+from daemon.source_files import identity_of
 
 NOWHERE = Charter(listen="tls://127.0.0.1:0", files_port=0, folder="", version="1", encoder="", require_sandbox=False)
 HELLO = Hello(version="1", encoder="", clock=0.0, sandbox=Sandbox(active=False), slots=2, cores=2, free_bytes=10**12)
@@ -50,13 +54,18 @@ def ended_at(
     async def work() -> None:
         engine = local_engine(ffmpeg)
         await engine.start()
-        served = httpx.ASGITransport(between(server.app), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=served, base_url="http://daemon", headers={MACHINE: "box2"}) as client:
+        listening = socket.create_server(("127.0.0.1", 0))
+        files = uvicorn.Server(uvicorn.Config(between(server.app), log_config=None, lifespan="off"))
+        serving = asyncio.create_task(files.serve([listening]))
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=base, headers={MACHINE: "box2"}, **PLAIN) as client:
             transfers = Transfers(client, tries=2)
             shared, cache = SharedFolders({}, transfers), SourceCache(machine / "sources", 10**9, transfers)
             place = Workplace(engine, machine, shared, cache, transfers, tell)
             async with asyncio.timeout(PATIENCE):
                 await place.work(msgspec.json.encode(one))
+        files.should_exit = True
+        await serving
         await engine.close()
 
     asyncio.run(work())
@@ -89,6 +98,31 @@ def test_a_line_that_stays_bad_is_held_against_nothing(ffmpeg: str, clip: Path, 
     ended = ended_at(ffmpeg, one, tmp_path / "machine", without_results)
     assert (ended.lost, ended.error, ended.disk_full) == (True, None, False)
     assert ended.cpu_seconds > 0
+
+
+def test_a_source_that_is_cut_while_it_comes_is_told_in_words(
+    ffmpeg: str, long_clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = shutil.copy(long_clip, tmp_path / "source.mp4")
+    one = task(MINE, source, order(tmp_path / "home", "mp3"))
+    one = replace(one, source=replace(one.source, identity=identity_of(source.stat())))
+
+    def cut_soon(app: ASGIApp) -> ASGIApp:
+        async def line(scope: Scope, receive: Receive, send: Send) -> None:
+            async def sent(message: Message) -> None:
+                await send(message)
+                if message["type"] == "http.response.body" and source.stat().st_size == one.source.identity[0]:
+                    await asyncio.to_thread(os.truncate, source, 2 * 1024 * 1024)
+
+            await app(scope, receive, sent)
+
+        return line
+
+    ended = ended_at(ffmpeg, one, tmp_path / "machine", cut_soon)
+    assert ended.unread
+    assert "the source cannot be opened: it was changed or replaced" in str(ended.error)
+    assert not [record for record in caplog.records if record.exc_info]
+    assert "a source was cut short: it has become shorter" in caplog.text
 
 
 def test_a_folder_that_is_gone_is_the_machine_s_loss(ffmpeg: str, long_clip: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Send
 
 from daemon.body_batches import batches
 from daemon.cluster.messages import Finish, Hello, Lease, Pulse, Words
@@ -134,14 +135,14 @@ class FileServer:
         task = self._task(request)
         begin = _offset(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
         try:
-            descriptor, length = await asyncio.to_thread(_opened, task.source)
+            descriptor, length = await asyncio.to_thread(_opened, task.source, begin)
         except SourceRefused as error:
             raise HTTPException(404, headers={WHY: str(error.strerror)}) from error
         if begin > length:
             os.close(descriptor)
             raise HTTPException(416, "the source is not that long")
         headers = {"Content-Length": str(length - begin + hashlib.sha256().digest_size)}
-        return StreamingResponse(_read(descriptor, begin, length), 206 if begin else 200, headers)
+        return _Source(_read(descriptor, begin, length), 206 if begin else 200, headers)
 
     def _place(self, request: Request) -> _Place:
         return _place(self._order(request), request.path_params["name"])
@@ -201,10 +202,25 @@ def _offset(text: str) -> int:
     return int(text)
 
 
-def _opened(source: SourceFile) -> tuple[int, int]:
-    """Its descriptor, and how long it is. Raises SourceRefused."""
+def _opened(source: SourceFile, begin: int) -> tuple[int, int]:
+    """Its descriptor, and how long it is. Raises SourceRefused, also where it cannot be read from there on."""
     descriptor = source.open()
-    return descriptor, os.fstat(descriptor).st_size
+    try:
+        os.pread(descriptor, 1, begin)
+        return descriptor, os.fstat(descriptor).st_size
+    except OSError as error:
+        os.close(descriptor)
+        raise SourceRefused(error.errno, error.strerror) from error
+
+
+class _Source(StreamingResponse):
+    """Ends where the rest cannot be read: whoever wants it knows how long it should be, and asks again."""
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        except (OSError, EOFError) as error:
+            log.warning("a source was cut short: %s", error)
 
 
 async def _read(descriptor: int, begin: int, length: int) -> AsyncIterator[bytes]:
@@ -212,7 +228,11 @@ async def _read(descriptor: int, begin: int, length: int) -> AsyncIterator[bytes
     hashed = hashlib.sha256()
     try:
         for at in range(begin, length, PIECE):
-            yield (piece := await asyncio.to_thread(os.pread, descriptor, min(PIECE, length - at), at))
+            wanted = min(PIECE, length - at)
+            piece = await asyncio.to_thread(os.pread, descriptor, wanted, at)
+            if len(piece) < wanted:
+                raise EOFError("it has become shorter")
+            yield piece
             if not begin:
                 hashed.update(piece)
         yield await asyncio.to_thread(_sha256, descriptor) if begin else hashed.digest()
