@@ -183,6 +183,17 @@ def test_what_a_playlist_names_whose_name_is_no_text_keeps_no_other_back(
     wait_until(lambda: verdicts(daemon) == gone, "the others to go")
 
 
+def test_what_the_host_refuses_of_a_file_is_told_in_its_words(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    (inbox / disk_mark.NAME).write_text("half a ma")
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(clip, inbox / name)
+    daemon = watching(start_daemon, inbox, on_success="delete")
+    told = wait_until(lambda: shown(daemon)["error"], "what keeps them")
+    assert told[1:] == ".mp4 waits: .ffspool-disk is no mark of ours: take it away (and 1 more)"
+    (inbox / disk_mark.NAME).unlink()
+    wait_until(lambda: verdicts(daemon) == {"a.mp4": "deleted", "b.mp4": "deleted"}, "both to go")
+
+
 def test_a_fault_at_one_file_keeps_no_other_back(inbox: Path) -> None:
     """Whatever is wrong with ffspool, or with that file."""
     tried, watch = [], Watched(folder(inbox), time.time)

@@ -934,7 +934,7 @@ WHERE deliveries.next_attempt_at <= :now AND deliveries.id NOT IN (SELECT value 
     )
     AND NOT (
         substr(deliveries.place, 1, 9) = 'original:' AND deliveries.status IN ('pending', 'running')
-        AND deliveries.landing IS NULL AND jobs.folder IN (SELECT folder FROM paused_folders)
+        AND deliveries.landing IS NULL AND coalesce(jobs.folder, '') IN (SELECT folder FROM paused_folders)
     )
 ORDER BY deliveries.next_attempt_at LIMIT 1
 

@@ -22,6 +22,7 @@ from daemon.config_tables import AnyFolder, BucketFolder, Folder
 from daemon.database.store import Transaction
 from daemon.delivery import rules
 from daemon.delivery.deliveries import Deliveries
+from daemon.delivery.refusals import AWAY
 from daemon.errors import (
     BadName,
     Conflict,
@@ -55,6 +56,7 @@ from daemon.media.model import Media
 from daemon.models import when
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.scheduler import Scheduler
+from daemon.source_files import GONE
 from daemon.storage.bucket_sources import BucketSources
 from daemon.storage.fetches import Fetches
 
@@ -226,7 +228,7 @@ class Watcher:
 
     async def _take_all(self, watch: Watched, files: Sequence[Found]) -> None:
         """Takes each but what its store does not show, or is at fault with, until there is no room, or the folder is
-        away."""
+        away. Raises OSError where its disk is."""
         unshown, faults = list[str](), list[str]()
         for found in files:
             try:
@@ -238,12 +240,17 @@ class Watcher:
                 tell(log, logging.WARNING, "files wait to be taken", folder=watch.folder.name, error=str(error))
                 watch.error = "; ".join(filter(None, (watch.error, f"files wait to be taken: {error}")))
                 return
+            except OSError as error:
+                if error.errno in AWAY:
+                    raise
+                if error.errno not in GONE:
+                    unshown.append(f"{found.path} waits: {fates.why(error)}")
             except Exception:
                 if not faults:
                     log.exception("a file of the folder %s is not taken, by a fault of ffspool", watch.folder.name)
                 faults.append(f"{found.path} waits, by a fault of ffspool: see its log")
         if unshown:
-            tell(log, logging.WARNING, "objects cannot be looked at", folder=watch.folder.name, count=len(unshown))
+            tell(log, logging.WARNING, "files cannot be looked at", folder=watch.folder.name, count=len(unshown))
         for words in filter(None, (unshown, faults)):
             more = f" (and {len(words) - 1} more)" if words[1:] else ""
             watch.error = "; ".join(filter(None, (watch.error, words[0] + more)))
