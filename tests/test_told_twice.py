@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from surroundings import thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
 
+from daemon.encode.diagnosis import Ending, diagnose
 from daemon.media.describe import read_media
 from daemon.proof.differences import differences
 from daemon.recipes.command import plan
@@ -71,3 +73,12 @@ def test_what_is_made_of_a_stereoscopic_film_can_be_read_again(ffmpeg: str, tmp_
     once = make(ffmpeg, source, tmp_path, "h264-480p")
     again = make(ffmpeg, once.rename(tmp_path / "once.mp4"), tmp_path, "webm-720p")
     assert lasting(again, "video") == pytest.approx(1.6, abs=0.1)
+
+
+def test_where_frames_tell_it_later_on_it_is_told_in_words(ffmpeg: str, tmp_path: Path) -> None:
+    path = of_two_eyes(ffmpeg, tmp_path)
+    done = subprocess.run([ffmpeg, "-nostats", "-i", str(path), "-f", "null", "-"], capture_output=True, text=True)
+    assert done.returncode != 0
+    found = diagnose(Ending(done.returncode, done.stderr.splitlines()))
+    assert found
+    assert found.what.startswith("the source's container and its frames both tell")

@@ -171,6 +171,11 @@ CAUSES = (
         r"no path between colorspaces|swscaler[^\]]*\] Unsupported (?:input|output)",
     ),
     Cause(
+        "the source's container and its frames both tell how it is to be shown, and FFmpeg takes but one",
+        "take remux-mkv or remux-mp4, or convert it first, with the program that made it",
+        r"error code: -17 \(File exists\)",
+    ),
+    Cause(
         "the encoder does not take pixels of this kind",
         "ask for another `bit_depth`, or for another preset",
         r"pixel format .*(?:not supported|requested)|do not have a common format|input chroma subsampling",
