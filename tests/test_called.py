@@ -81,6 +81,23 @@ def test_pictures_that_are_not_what_their_header_says_are_told_to_be_damaged(ffm
     assert plan(read_media(str(path)), "mp3", defaults("mp3")).audio == 1
 
 
+FIELDS = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:interlace=1"]
+
+
+def test_fields_of_hevc_are_not_taken_for_pictures(ffmpeg: str, tmp_path: Path) -> None:
+    """FFmpeg shows each of them alone, at half the height."""
+    apart = "interlace=scan=tff,setfield=tff,separatefields"
+    path = made(ffmpeg, tmp_path, "film.mkv", encoded(*FIELDS, *AAC, size="320x240", rate="50", more=apart))
+    media = read_media(str(path))
+    for preset in ("h264-480p", "archive-ffv1", "poster"):
+        with pytest.raises(
+            UnsuitableSource, match="fields of HEVC, which FFmpeg takes for pictures of half the height"
+        ):
+            plan(media, preset, defaults(preset))
+    assert plan(media, "remux-mp4", defaults("remux-mp4")).copied
+    assert plan(media, "mp3", defaults("mp3")).audio == 1
+
+
 TRUEHD = ["-c:a", "truehd", "-strict", "-2", "-ar", "48000", "-f", "mpegts", "-mpegts_m2ts_mode", "1"]
 
 

@@ -53,6 +53,11 @@ class Request(NamedTuple, Generic[W]):
                 "the source's picture is Dolby Vision alone (profile 5), whose colours only its own players know: "
                 "remux it, or take a preset of the sound alone"
             )
+        if self.media.video.codec == "hevc" and self.media.video.interlaced:  # it has no frames made of two fields
+            raise UnsuitableSource(
+                "the source's picture comes in fields of HEVC, which FFmpeg takes for pictures of half the height: "
+                "remux it, or convert it first with a program that joins them"
+            )
         return self.media.video
 
 
