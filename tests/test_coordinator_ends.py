@@ -7,15 +7,19 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
+import dask
 import msgspec
 from conftest import PATIENCE, wait_until
+from distributed.security import Security
 from engine_conformance import order, task
 from stored import local_engine
 from test_cluster import Cluster, cluster, coordinator_of, free_ports, listens, runs
 from test_coming_home import HELLO
 from test_revocation import dialling
 
+from daemon.cluster import certificates, coordinator, dask_nodes
 from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.file_server import MACHINE
 from daemon.cluster.invitations import Invitation
@@ -27,7 +31,7 @@ __all__ = ["cluster"]
 def test_no_request_that_is_half_there_keeps_it_from_ending(cluster: Cluster, tmp_path: Path) -> None:
     invited = msgspec.json.decode(cluster.invite("box2").read_bytes(), type=Invitation)
     wait_until(lambda: listens(invited.files_port), "it to listen")
-    coordinator = coordinator_of(cluster.daemon.process.pid)
+    running = coordinator_of(cluster.daemon.process.pid)
     head = (
         f"POST /lease HTTP/1.1\r\nHost: daemon\r\n{MACHINE}: box2\r\nAuthorization: Bearer {invited.secret}\r\n"
         "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
@@ -39,7 +43,7 @@ def test_no_request_that_is_half_there_keeps_it_from_ending(cluster: Cluster, tm
         line.sendall(head.encode())
         assert line.recv(1024).startswith(b"HTTP/1.1 100 ")  # it waits for the body
         os.kill(cluster.daemon.process.pid, signal.SIGKILL)
-        wait_until(lambda: not runs(coordinator), "it to end")
+        wait_until(lambda: not runs(running), "it to end")
 
 
 def test_one_that_says_nothing_is_started_anew_and_keeps_nobody_waiting(clip: Path, tmp_path: Path) -> None:
@@ -72,5 +76,22 @@ def test_one_that_says_nothing_is_started_anew_and_keeps_nobody_waiting(clip: Pa
             assert not runs(frozen)
         finally:
             await engine.close()
+
+    asyncio.run(main())
+
+
+def test_machines_that_say_nothing_are_looked_for_as_often_as_they_should_say_something(tmp_path: Path) -> None:
+    """Else it takes two minutes until one is missed that is given one."""
+
+    async def main() -> None:
+        certificates.authority(tmp_path)
+        papers = {"cert": str(tmp_path / "daemon.pem"), "key": str(tmp_path / "daemon.key")}
+        roles = {f"tls_{role}_{what}": path for role in ("scheduler", "client") for what, path in papers.items()}
+        security: Any = Security(tls_ca_file=str(tmp_path / "authority.pem"), require_encryption=True, **roles)
+        with dask.config.set({**coordinator.RULES, **dask_nodes.RULES}):
+            scheduler = dask_nodes.QuietScheduler("127.0.0.1", 0, security)
+        looking = scheduler.periodic_callbacks["worker-ttl"]
+        assert (looking.callback, looking.callback_time) == (scheduler.check_worker_ttl, dask_nodes.BEAT * 1000)
+        await scheduler.close()
 
     asyncio.run(main())

@@ -35,6 +35,7 @@ class QuietScheduler(Scheduler):
     def __init__(self, host: str | None, port: int, security: Any) -> None:
         made: Any = super().__init__
         made(host=[host, ""], port=[port, 0], protocol=["tls", "inproc"], security=security, dashboard=False)
+        self.periodic_callbacks["worker-ttl"].callback_time = BEAT * 1000  # dask looks once in as long as it waits
 
     @property
     def within(self) -> str:
