@@ -308,6 +308,24 @@ def test_a_paused_folder_replaces_nothing_until_it_is_resumed(start_daemon: Star
     assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
 
 
+def test_a_file_whose_job_is_deleted_before_it_was_replaced_is_told_so(
+    start_daemon: Start, library: Path, film: Path
+) -> None:
+    copies(library, film, "film.mkv")
+    daemon = shrinking(start_daemon, library)
+    daemon.client.post("/api/queue/pause").raise_for_status()
+    [job] = wait_until(lambda: jobs(daemon), "it to be taken")
+    tell(daemon, "pause")
+    daemon.client.post("/api/queue/resume").raise_for_status()
+    wait_until(lambda: history(daemon)["error"] == "it waits until its folder is resumed", "it to be made, and wait")
+    daemon.client.delete(f"/api/jobs/{job['id']}").raise_for_status()
+    assert (history(daemon)["verdict"], history(daemon)["error"]) == ("not replaced", "its delivery was cancelled")
+    assert contents(library) == {"film.mkv": film.read_bytes()}
+    tell(daemon, "resume")
+    tell(daemon, "retry")
+    wait_until(lambda: jobs(daemon), "another job")
+
+
 def test_what_was_undone_stays_so_on_other_terms_until_it_is_retried(
     start_daemon: Start, library: Path, film: Path
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 
 from daemon.callers import OURSELVES, Caller
-from daemon.database.store import Store, Transaction
+from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import BadParameter, Conflict
@@ -159,8 +159,7 @@ class Control:
             with suppress(Conflict):  # it ended by itself a moment ago
                 await self.cancel(Scope(job=job))
         parts = await self._store.read(partial(rows.parts_of, [row["seq"]])) if rows.is_brought(row) else []
-        if not await self._store.write(lambda t: t.run("delete_job", id=job)):
-            raise Conflict(f"{job} was started again while it was being deleted", State.PROCESSING)
+        await self._store.write(partial(_delete, row, self._now()))
         await self._deliveries.let_go(parts)
         await asyncio.to_thread(self._paths.discard, self._paths.job(job))
 
@@ -223,6 +222,14 @@ def _request(verb: _Verb, scope: Located, now: float, transaction: Transaction) 
     running = verb.mark_running(transaction, scope, now)
     live = [row["id"] for row in transaction.all("scope", **scope.keys) if row["status"] == State.PROCESSING]
     return queued + running > 0, live
+
+
+def _delete(job: Row, now: float, transaction: Transaction) -> None:
+    """Gives up first what was not delivered, so that this is told of the files of watched folders. Raises Conflict."""
+    if rows.is_brought(job):
+        rows.give_up({"job": job["seq"], "source": None, "variation": None}, now, transaction)
+    if not transaction.run("delete_job", id=job["id"]):
+        raise Conflict(f"{job['id']} was started again while it was being deleted", State.PROCESSING)
 
 
 def _set_paused(job: str, paused: bool, now: float, transaction: Transaction) -> tuple[bool, list[str]]:
