@@ -292,12 +292,14 @@ WHERE variations.owner IS :owner AND variations.status = 'queued' AND held = 0 A
     AND unfetched = 0
 ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 
--- Takes these variations out of the queue, those that nobody took, held or delayed meanwhile, and whose source is known.
+-- Takes these variations out of the queue, those that nobody took, held or delayed meanwhile, and whose source is known,
+-- unless it was told to start nothing.
 -- name: claim
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
     error = NULL, proof = NULL, waiting = NULL, machine = NULL
 WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND held = 0 AND not_before IS NULL
     AND unfetched = 0 AND EXISTS (SELECT 1 FROM sources WHERE sources.seq = variations.source AND sources.media IS NOT NULL)
+    AND EXISTS (SELECT 1 FROM queue WHERE state = 'running' AND (scheduled = 'running' OR overruled = 1))
 RETURNING *
 
 -- What these variations are made of, and where they are found.
