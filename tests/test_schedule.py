@@ -19,15 +19,12 @@ import pytest
 from browser import Visit
 from conftest import Daemon, wait_until
 from playwright.sync_api import expect
-from stored import add_job, claim, in_store
 from test_cli import ffspool
 from test_folders import inbox, made, watching
 from test_hooks import configured
 
 from daemon.config_tables import Schedule, WhileIdle, schedule
-from daemon.database.store import Store, Transaction
 from daemon.errors import StartupError
-from daemon.paths import Paths
 from daemon.scheduling.timetable import Timetable
 from daemon.states import QueueState
 from daemon.windows import DAYS
@@ -235,35 +232,3 @@ def test_what_others_keep_busy_is_held_against_its_bound(tmp_path: Path) -> None
 def test_a_schedule_that_is_not_valid_is_refused_in_words(tmp_path: Path, table: str, words: str) -> None:
     with pytest.raises(StartupError, match=words):
         schedule(configured(tmp_path, f"[schedule]\n{table}\n"))
-
-
-@pytest.mark.parametrize(
-    ("verbs", "starts"),
-    [
-        ([("state", "draining")], False),
-        ([("state", "paused")], False),
-        ([("state", "draining"), ("state", "running")], True),
-        ([("schedule", "draining")], False),
-        ([("schedule", "draining"), ("state", "running")], True),
-    ],
-)
-def test_what_was_about_to_start_when_the_queue_was_told_not_to_does_not(
-    tmp_path: Path, verbs: list[tuple[str, str]], starts: bool
-) -> None:
-    """What may start is chosen before it is claimed, and verbs come between."""
-    paths = Paths(tmp_path / "state")
-    paths.prepare()
-
-    def claimed(transaction: Transaction) -> bool:
-        add_job(transaction, "film")
-        for of, state in verbs:
-            transaction.run(f"set_queue_{of}", state=state)
-        try:
-            return bool(claim(transaction))
-        except ValueError:  # none was to be unpacked
-            return False
-
-    async def main(store: Store) -> bool:
-        return await store.write(claimed)
-
-    assert in_store(paths, main) is starts
