@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ from typing import Any
 import dask
 import msgspec
 from conftest import PATIENCE, wait_until
+from distributed import Client, Worker, wait
+from distributed.scheduler import TaskGroup, TaskState
 from distributed.security import Security
 from engine_conformance import order, task
 from stored import local_engine
@@ -24,6 +27,7 @@ from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.file_server import MACHINE
 from daemon.cluster.invitations import Invitation
 from daemon.cluster.messages import Charter, Joined
+from daemon.models import new_id
 
 __all__ = ["cluster"]
 
@@ -80,18 +84,45 @@ def test_one_that_says_nothing_is_started_anew_and_keeps_nobody_waiting(clip: Pa
     asyncio.run(main())
 
 
+def quiet_scheduler(folder: Path) -> dask_nodes.QuietScheduler:
+    certificates.authority(folder)
+    papers = {"cert": str(folder / "daemon.pem"), "key": str(folder / "daemon.key")}
+    roles = {f"tls_{role}_{what}": path for role in ("scheduler", "client") for what, path in papers.items()}
+    security: Any = Security(tls_ca_file=str(folder / "authority.pem"), require_encryption=True, **roles)
+    with dask.config.set({**coordinator.RULES, **dask_nodes.RULES}):
+        return dask_nodes.QuietScheduler("127.0.0.1", 0, security)
+
+
 def test_machines_that_say_nothing_are_looked_for_as_often_as_they_should_say_something(tmp_path: Path) -> None:
     """Else it takes two minutes until one is missed that is given one."""
 
     async def main() -> None:
-        certificates.authority(tmp_path)
-        papers = {"cert": str(tmp_path / "daemon.pem"), "key": str(tmp_path / "daemon.key")}
-        roles = {f"tls_{role}_{what}": path for role in ("scheduler", "client") for what, path in papers.items()}
-        security: Any = Security(tls_ca_file=str(tmp_path / "authority.pem"), require_encryption=True, **roles)
-        with dask.config.set({**coordinator.RULES, **dask_nodes.RULES}):
-            scheduler = dask_nodes.QuietScheduler("127.0.0.1", 0, security)
+        scheduler = quiet_scheduler(tmp_path)
         looking = scheduler.periodic_callbacks["worker-ttl"]
         assert (looking.callback, looking.callback_time) == (scheduler.check_worker_ttl, dask_nodes.BEAT * 1000)
         await scheduler.close()
+
+    asyncio.run(main())
+
+
+def test_of_tasks_that_are_over_dask_keeps_nothing(tmp_path: Path) -> None:
+    """However many were there: it runs for months."""
+
+    async def main() -> None:
+        async with (
+            quiet_scheduler(tmp_path) as scheduler,
+            Client(scheduler.within, asynchronous=True) as client,
+            Worker(scheduler.within, nthreads=1, dashboard=False) as worker,
+        ):
+            for number in range(5):
+                future: Any = client.submit(int, number, key=new_id() + new_id(), pure=False)
+                await wait([future])
+                future.release()
+                await worker.heartbeat()
+            while scheduler.tasks:  # noqa: ASYNC110 - no event tells it
+                await asyncio.sleep(0.01)
+            gc.collect()
+            kept = [one for one in gc.get_objects() if isinstance(one, TaskState | TaskGroup)]
+            assert len(kept) <= 1, "the latest"
 
     asyncio.run(main())

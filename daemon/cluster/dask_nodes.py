@@ -10,6 +10,7 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from distributed import Scheduler, Worker
+from distributed.scheduler import DEFAULT_EXTENSIONS
 
 NOWHERE = int(IPv6Address("2001:db8::"))  # is for documents: nothing lies there
 BEAT = 5.0  # seconds between two signs of life of a machine
@@ -25,6 +26,7 @@ RULES: dict[str, object] = {  # what nobody here looks at is not gathered
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": SELDOM,
     "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.diagnostics.computations.max-history": 1,
     "distributed.scheduler.active-memory-manager.start": False,
 }
 
@@ -34,7 +36,11 @@ class QuietScheduler(Scheduler):
 
     def __init__(self, host: str | None, port: int, security: Any) -> None:
         made: Any = super().__init__
-        made(host=[host, ""], port=[port, 0], protocol=["tls", "inproc"], security=security, dashboard=False)
+        extensions = {name: each for name, each in DEFAULT_EXTENSIONS.items() if name != "spans"}  # keep all for ever
+        made(
+            host=[host, ""], port=[port, 0], protocol=["tls", "inproc"], security=security, dashboard=False,
+            extensions=extensions,
+        )  # fmt: skip
         self.periodic_callbacks["worker-ttl"].callback_time = BEAT * 1000  # dask looks once in as long as it waits
 
     @property
@@ -46,7 +52,7 @@ class QuietScheduler(Scheduler):
         pass
 
     def heartbeat_worker(self, **told: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = super().heartbeat_worker(**told)
+        answer: dict[str, Any] = super().heartbeat_worker(**{**told, "extensions": None})
         return {**answer, "heartbeat-interval": BEAT}
 
 
