@@ -219,6 +219,26 @@ def test_originals_are_known_in_a_folder_that_lies_elsewhere_by_now(
     assert [path.read_bytes() for path in (new / "films").iterdir()] == [FILM if undo else SMALLER]
 
 
+@pytest.mark.parametrize("undo", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+def test_originals_are_known_in_a_trash_that_lies_elsewhere_by_now(
+    scene: Scene, journal: Journal, whole: bool, undo: bool
+) -> None:
+    """Be it moved with its library or by itself."""
+    new = scene.library.with_name("elsewhere") if whole else scene.library
+    trash = scene.trash.with_name("elsewhere's trash")
+    today = standing(scene._replace(library=new, trash=trash), 30 if undo else 0)
+
+    def moved_on(_: Path) -> None:
+        scene.trash.rename(trash)
+        if whole:
+            scene.library.rename(new)
+
+    replaced(scene, journal, [today], then=moved_on, **({"undo": new / "films" / scene.name} if undo else {}))
+    assert list(trash.iterdir()) == []
+    assert [path.read_bytes() for path in (new / "films").iterdir()] == [FILM if undo else SMALLER]
+
+
 def test_originals_of_a_library_that_was_copied_are_those_of_the_first(scene: Scene, journal: Journal) -> None:
     new = scene.library.with_name("copy")
     there = replace(standing(scene, 30), path=new)

@@ -24,7 +24,7 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import disk_mark, moved
 from daemon.delivery.place import Receipt
 from daemon.delivery.refusals import in_words
-from daemon.delivery.returning import AWAY, Return, Step, Swap, opened, wish_of
+from daemon.delivery.returning import AWAY, Return, Step, Swap, aside_in, opened, wish_of
 from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Conflict, NotFound, Unavailable, Undelivered
 from daemon.host import boot_id
@@ -277,7 +277,8 @@ class Replacements:
 
     async def _on_disk(self, row: Known, work: Callable[[Return], T], threads: Workers | None = None) -> T:
         destination = msgspec.json.decode(row["wanted"], type=Destination)
-        return await (threads or self._threads).run(destination.place, partial(_at_work, row, destination, work))
+        trash = self._terms.trash(wish_of(destination))
+        return await (threads or self._threads).run(destination.place, partial(_at_work, row, destination, trash, work))
 
     async def _step(self, row: Row, step: str) -> Row | None:
         """The row, at that step; None where it was brought to another meanwhile."""
@@ -326,7 +327,7 @@ def _mark(root_path: str) -> str | None:
         return None
 
 
-def _at_work(row: Known, destination: Destination, work: Callable[[Return], T]) -> T:
+def _at_work(row: Known, destination: Destination, trash: str, work: Callable[[Return], T]) -> T:
     swap = Swap(
         step=Step.PLACING,
         name=PurePosixPath(row["taken_by"]).name,
@@ -336,6 +337,7 @@ def _at_work(row: Known, destination: Destination, work: Callable[[Return], T]) 
     )
     try:
         moved_to = PurePosixPath(row["taken_by"]).parent.parts
+        destination = aside_in(trash, destination, row["aside"])
         with in_words(), opened(destination, swap, make=row["step"] == "undoing", moved=moved_to) as folders:
             return work(Return(folders, row["id"], destination, swap))
     except Undelivered as error:

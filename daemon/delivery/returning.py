@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon import filenames
 from daemon.delivery import by_handle, disk_mark, no_replace, result_mark
@@ -271,6 +272,15 @@ class Return(Pair):
                 raise Undelivered(words)
             os.unlink(self._swap.aside, dir_fd=self._trash)
             by_handle.fsync_folder(self._trash)
+
+
+def aside_in(trash: str, destination: Destination, aside: str) -> Destination:
+    """Returns the destination, with that trash in place of its own where that was moved there: the original is not in
+    the one, and is in the other. Blocks."""
+    wish = wish_of(destination)
+    if trash == wish.trash or os.path.lexists(f"{wish.trash}/{aside}") or not os.path.lexists(f"{trash}/{aside}"):
+        return destination
+    return replace(destination, replaces=replace(wish, trash=trash))
 
 
 def _has(folder: int, name: str, size: int, modified: int) -> bool:

@@ -61,6 +61,12 @@ class StandingTerms:
             return []
         return [folder.path for folder in self._folders.values() if folder.replace]
 
+    def trash(self, wish: Replacing) -> str:
+        """Returns where originals of its folder are moved to by now; where nothing is replaced any more, where they
+        were."""
+        folder = self._folder(wish)
+        return str(folder.replace.trash) if folder and folder.replace else wish.trash
+
     def too_young(self, wish: Replacing) -> str | None:
         """Returns in words why an original waits; None: it does not, or nothing is done to it any more."""
         folder = self._folder(wish)
