@@ -306,11 +306,16 @@ def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path,
     assert (len(jobs(daemon)), found["taken"], found["error"]) == (1, 1, None)
 
 
-def test_what_a_preset_does_not_apply_to_is_skipped_and_told(start_daemon: Start, inbox: Path) -> None:
-    daemon = watching(start_daemon, inbox, variations=[{"preset": "poster"}], when={"older_than": 0.1})
-    with wave.open(str(inbox / "tone.wav"), "wb") as sound:
+def write_tone(path: Path) -> None:
+    """A second of sound without a picture, of silence."""
+    with wave.open(str(path), "wb") as sound:
         sound.setparams((1, 2, 8000, 0, "NONE", ""))
         sound.writeframes(bytes(16_000))
+
+
+def test_what_a_preset_does_not_apply_to_is_skipped_and_told(start_daemon: Start, inbox: Path) -> None:
+    daemon = watching(start_daemon, inbox, variations=[{"preset": "poster"}], when={"older_than": 0.1})
+    write_tone(inbox / "tone.wav")
     wait_until(lambda: shown(daemon)["failed"] == 1, "its end")
     [one] = daemon.client.get("/api/folders/inbox/history").json()["items"]
     assert (one["verdict"], "no picture" in one["error"] or one["error"]) == ("failed", True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conftest import PATIENCE, Daemon, told, wait_until
-from test_folders import inbox, jobs, made, shown, watching
+from test_folders import inbox, jobs, made, shown, watching, write_tone
 
 __all__ = ["inbox"]
 
@@ -67,3 +67,17 @@ def test_files_that_nothing_is_made_of_yet_are_told_why(start_daemon: Start, inb
     for name in ("one.mp4", "other.mp4"):
         shutil.copy(clip, inbox / name)
     wait_until(lambda: "wait to be taken: " in (shown(daemon)["error"] or ""), "why it waits")
+
+
+def test_a_file_that_stays_for_a_preset_did_not_apply_to_it_is_told_why(start_daemon: Start, inbox: Path) -> None:
+    """Also once its job is forgotten."""
+    made_of_it = [{"preset": "mp3"}, {"preset": "poster"}]
+    daemon = watching(start_daemon, inbox, variations=made_of_it, on_success="move", move_to=str(inbox / ".done"))
+    write_tone(inbox / "tone.wav")
+    words = "it stays, for poster was not made of it: the source has no picture"
+    wait_until(lambda: words in said(daemon, "history", "inbox"), "why it stays")
+    assert made(inbox) == {"tone.mp3"}
+    [job] = jobs(daemon)
+    daemon.client.delete(f"/api/jobs/{job['id']}").raise_for_status()
+    assert "it stays, for not all was made of it that was asked for" in said(daemon, "history", "inbox")
+    assert (inbox / "tone.wav").exists()

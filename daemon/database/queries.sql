@@ -1229,7 +1229,13 @@ FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
 SELECT name, inode, bytes, job, error, coalesce(said, iif(outcome = 'failed', (
     SELECT variations.error FROM jobs JOIN variations ON variations.job = jobs.seq
     WHERE jobs.id = watched_files.job AND variations.status = 'skipped' LIMIT 1
-), NULL)) AS said, outcome, taken_at, coalesce((
+), NULL), iif(outcome = 'completed' AND fate IS NOT NULL AND NOT finished AND NOT EXISTS (
+    SELECT 1 FROM jobs WHERE jobs.id = watched_files.job AND jobs.undelivered > 0
+), 'it stays, for ' || coalesce((
+    SELECT variations.preset || ' was not made of it: ' || variations.error
+    FROM jobs JOIN variations ON variations.job = jobs.seq
+    WHERE jobs.id = watched_files.job AND variations.status = 'skipped' LIMIT 1
+), 'not all was made of it that was asked for'), NULL)) AS said, outcome, taken_at, coalesce((
     SELECT variations.waiting FROM jobs JOIN variations ON variations.job = jobs.seq
     WHERE jobs.id = watched_files.job AND variations.status = 'queued' AND variations.waiting IS NOT NULL LIMIT 1
 ), (
