@@ -18,6 +18,7 @@ from daemon.unknown_fields import told
 from daemon.windows import Hours
 
 BUCKET = r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/?#\s]+)*/?$"  # with a prefix, or without
+MOST_PORT = 65535
 LISTEN = r"^tls://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}$"
 CALLED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
@@ -175,10 +176,18 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     listen: Annotated[str, msgspec.Meta(pattern=LISTEN)]
-    files_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    files_port: Annotated[int, msgspec.Meta(ge=1, le=MOST_PORT)] | None = None
     addresses: tuple[str, ...] = ()
     local_slots: Annotated[int, msgspec.Meta(ge=0, le=1024)] | None = None
     piece_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+
+    def __post_init__(self) -> None:
+        if self.port > MOST_PORT:
+            raise ValueError(f"there is no port {self.port}")
+        if self.port_of_files > MOST_PORT:
+            raise ValueError(f"there is no port {self.port_of_files}, which files go over: name one by `files_port`")
+        if self.port and self.port_of_files == self.port:
+            raise ValueError("files go over another port than that of `listen`: name one by `files_port`")
 
     @property
     def port(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -167,6 +168,17 @@ def test_a_port_that_another_has_is_told_in_words_until_it_is_free(
         wait_until(lambda: words in daemon.log(), "the words")
         assert "Traceback" not in daemon.log()
     wait_until(lambda: listens(ports[taken]), "it to listen")
+
+
+def test_a_name_to_listen_at_that_leads_nowhere_is_told_in_words(
+    start_daemon: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    port, files = free_ports(2)
+    config = tmp_path / "ffspool.toml"
+    config.write_text(f"[cluster]\nlisten = 'tls://nowhere.invalid:{port}'\nfiles_port = {files}\n")
+    daemon = start_daemon(FFSPOOL_CONFIG=str(config))
+    words = wait_until(lambda: re.search(f"cannot listen at nowhere.invalid, port {port}: (.*)", daemon.log()), "words")
+    assert "Unknown error" not in words[1]
 
 
 def listens(port: int) -> bool:

@@ -28,6 +28,23 @@ from daemon.settings import Settings, load
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("listen='tls://0.0.0.0:99999'", "there is no port 99999"),
+        ("listen='tls://0.0.0.0:65535'", "there is no port 65536, which files go over"),
+        ("listen='tls://0.0.0.0:8786'\nfiles_port=8786", "files go over another port than that of `listen`"),
+    ],
+)
+def test_ports_of_a_cluster_that_there_are_not_are_refused_at_the_start(
+    tmp_path: Path, written: str, words: str
+) -> None:
+    file = tmp_path / "ffspool.toml"
+    file.write_text(f"[cluster]\n{written}\n")
+    with pytest.raises(StartupError, match=re.escape(words)):
+        tables({"FFSPOOL_CONFIG": str(file)})
+
+
 def test_a_config_that_names_no_file_is_refused(tmp_path: Path) -> None:
     env = no_environment(tmp_path) | {"FFSPOOL_CONFIG": str(tmp_path / "ffspol.toml")}
     for command in (["presets"], ["ls"]):

@@ -266,7 +266,9 @@ def _listening(host: str | None, port: int | None) -> Iterator[None]:
         cause = error if isinstance(error, OSError) else error.__cause__
         if not isinstance(cause, OSError) or cause.errno is None:
             raise
-        sys.exit(f"cluster: cannot listen at {host}, port {port}: {os.strerror(cause.errno)}")
+        unknown = isinstance(cause, socket.gaierror)  # has numbers of its own
+        why = cause.strerror if unknown else os.strerror(cause.errno)
+        sys.exit(f"cluster: cannot listen at {host}, port {port}: {why}")
 
 
 def _family(host: str) -> socket.AddressFamily:
