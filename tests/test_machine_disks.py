@@ -98,3 +98,12 @@ def test_a_folder_serves_one_machine_at_a_time(cluster: Cluster) -> None:
     (cluster.folder / MACHINE / "tasks" / "left").mkdir(parents=True)
     with cluster.machine(MACHINE):
         assert not (cluster.folder / MACHINE / "tasks" / "left").exists()
+
+
+def test_a_folder_that_is_another_s_is_not_tidied_up(cluster: Cluster) -> None:
+    """What lies there by the names of a machine's own folders is somebody's."""
+    file = cluster.folder / "home" / "tasks" / "taxes.ods"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert "is not a worker's, and has tasks in it" in refused(cluster.invite(MACHINE), cluster, "home")
+    assert file.exists()

@@ -52,6 +52,7 @@ LEASE = 45.0  # seconds without an answer of the daemon's after which all is end
 ASK_EVERY = 5.0
 LEAVING = 30.0  # seconds in which what is encoded may go home when it is told to leave
 MOST_SHUT_OUT = 3
+PAPERS, SOURCES = "papers", "sources"  # folders of a worker's own, beside that of its tasks
 PATIENCE = 30.0  # seconds in which a daemon has to answer at first
 UNKNOWN = "the daemon does not know this invitation, or has revoked it: ask for another one"
 RULES: dict[str, object] = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
@@ -77,7 +78,7 @@ async def serve(invitation: Invitation, means: Means, version: str) -> None:
     """Works until it is cancelled. Raises StartupError when it is not taken, or lost its daemon."""
     json_types.prepare()
     async with AsyncExitStack() as stack:
-        papers = stack.enter_context(_alone_in(means.folder)) / "papers"
+        papers = stack.enter_context(_alone_in(means.folder)) / PAPERS
         await asyncio.to_thread(_lay_down, invitation, papers)
         program, sandbox = await _encoder(means, stack)
         engine = LocalEngine(
@@ -127,8 +128,16 @@ def _alone_in(folder: Path) -> Iterator[Path]:
             raise StartupError(f"another worker uses {folder}: give each a folder of its own by --work") from error
         except OSError as error:
             raise StartupError(f"{folder} is no folder to work in: {error.strerror}") from error
+        _refuse_another_s(folder)
         shutil.rmtree(folder / TASKS, ignore_errors=True)
         yield folder
+
+
+def _refuse_another_s(folder: Path) -> None:
+    """Raises StartupError where what a worker removes is somebody's: each begins by laying down its papers."""
+    for name in (TASKS, SOURCES):
+        if (folder / name).exists() and not (folder / PAPERS).exists():
+            raise StartupError(f"{folder} is not a worker's, and has {name} in it: name a folder of its own by --work")
 
 
 def _lay_down(invitation: Invitation, papers: Path) -> None:
@@ -191,7 +200,7 @@ async def _work(
     security = _security(papers, name)
     transfers = Transfers(client)
     shared = SharedFolders(means.shared, transfers)
-    cache = SourceCache(means.folder / "sources", means.cache_bytes, transfers)
+    cache = SourceCache(means.folder / SOURCES, means.cache_bytes, transfers)
     with dask.config.set(RULES):
         async with (
             Client(address, asynchronous=True, security=security, name=f"{name}-asks") as line,
