@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from conftest import PATIENCE
 
 from daemon.cluster.file_server import MACHINE, FileServer, Tasks
@@ -14,37 +18,70 @@ from daemon.cluster.transfers import Transfers
 from daemon.encode.task import Task
 from daemon.media import describe
 from daemon.models import SourceFile
+from daemon.source_files import identity_of
 
 SOURCES, SLOTS, KEPT, BYTES = 500, 8, 4, 1000
 
 
 def test_many_sources_come_at_once_though_few_of_them_fit(clip: Path, tmp_path: Path) -> None:
     """While one looks for what may go, others come."""
-    media, tasks = describe.read_media(str(clip)), Tasks()
-    for number in range(SOURCES):
-        (tmp_path / str(number)).write_bytes(content(number))
-        source = SourceFile(path=str(tmp_path / str(number)))
-        tasks.add("box2", Task(id=str(number), source=source, source_name=str(number), media=media, orders=()))
-    server = FileServer(tasks, lambda *_: True, lambda *_: None, lambda *_: None, lambda *_: None, lambda *_: None)
+    tasks = served(clip, tmp_path, SOURCES)
 
     async def used(cache: SourceCache, numbers: range) -> list[bytes]:
-        found = []
-        for number in numbers:
-            async with cache.source(tasks.get(str(number), "box2")) as path:
-                found.append(await asyncio.to_thread(path.read_bytes))
-        return found
+        return [await read(cache, tasks.get(str(number), "box2")) for number in numbers]
 
     async def all_of_them() -> list[list[bytes]]:
-        served = httpx.ASGITransport(server.app)
-        async with httpx.AsyncClient(transport=served, base_url="http://daemon", headers={MACHINE: "box2"}) as client:
-            cache = SourceCache(tmp_path / "kept", KEPT * BYTES, Transfers(client))
+        async with dialled(tasks) as transfers:
+            cache = SourceCache(tmp_path / "kept", KEPT * BYTES, transfers)
             (tmp_path / "kept").rmdir()  # somebody tidied up
-            async with asyncio.timeout(PATIENCE):
-                return await asyncio.gather(*(used(cache, range(first, SOURCES, SLOTS)) for first in range(SLOTS)))
+            return await asyncio.gather(*(used(cache, range(first, SOURCES, SLOTS)) for first in range(SLOTS)))
 
     assert asyncio.run(all_of_them()) == [
         [content(number) for number in range(first, SOURCES, SLOTS)] for first in range(SLOTS)
     ]
+
+
+def test_what_a_power_cut_may_have_left_of_a_source_is_not_taken_for_it(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has its name is on the disk, or is fetched anew."""
+    tasks, synced = served(clip, tmp_path, 1), list[int]()
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    async def twice() -> list[bytes]:
+        async with dialled(tasks) as transfers:
+            cache = SourceCache(tmp_path / "kept", BYTES, transfers)
+            first = await read(cache, tasks.get("0", "box2"))
+            [kept] = (tmp_path / "kept").iterdir()
+            assert kept.stat().st_ino in synced
+            os.truncate(kept, 0)
+            return [first, await read(cache, tasks.get("0", "box2"))]
+
+    assert asyncio.run(twice()) == [content(0), content(0)]
+
+
+def served(clip: Path, folder: Path, count: int) -> Tasks:
+    """Tasks of a machine's, each of a source of its own."""
+    media, tasks = describe.read_media(str(clip)), Tasks()
+    for name in map(str, range(count)):
+        (folder / name).write_bytes(content(int(name)))
+        source = SourceFile(path=str(folder / name), identity=identity_of((folder / name).stat()))
+        tasks.add("box2", Task(id=name, source=source, source_name=name, media=media, orders=()))
+    return tasks
+
+
+@asynccontextmanager
+async def dialled(tasks: Tasks) -> AsyncIterator[Transfers]:
+    server = FileServer(tasks, lambda *_: True, lambda *_: None, lambda *_: None, lambda *_: None, lambda *_: None)
+    line = httpx.ASGITransport(server.app)
+    async with httpx.AsyncClient(transport=line, base_url="http://daemon", headers={MACHINE: "box2"}) as client:
+        async with asyncio.timeout(PATIENCE):
+            yield Transfers(client)
+
+
+async def read(cache: SourceCache, one: Task) -> bytes:
+    async with cache.source(one) as path:
+        return await asyncio.to_thread(path.read_bytes)
 
 
 def content(number: int) -> bytes:

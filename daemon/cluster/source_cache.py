@@ -38,19 +38,19 @@ class SourceCache:
         try:
             async with self._coming.setdefault(name, asyncio.Lock()):
                 async with self._tidying:
-                    found = await asyncio.to_thread(self._found, path, task.source.identity[0] or 0)
+                    found = await asyncio.to_thread(self._found, path, task.source.identity[0])
                 if not found:
                     await self._transfers.fetch(task, path)
             yield path
         finally:
             self._used[name] -= 1
 
-    def _found(self, path: Path, wanted: int) -> bool:
-        """Whether it is there; else there is room for it now, of so many bytes."""
-        if path.exists():
+    def _found(self, path: Path, wanted: int | None) -> bool:
+        """Whether it is there, with so many bytes; else there is room for them now."""
+        if path.exists() and wanted in {None, size(path)}:
             path.touch()
             return True
-        self._make_room(wanted)
+        self._make_room(wanted or 0)
         return False
 
     def _make_room(self, wanted: int) -> None:

@@ -73,7 +73,7 @@ class Transfers:
             await asyncio.to_thread(draft.unlink)
             if last:
                 raise Unreachable("the source came otherwise than it is, twice")
-        await asyncio.to_thread(draft.rename, to)
+        await asyncio.to_thread(_settle, draft, to)
 
     async def head(self, task: Task) -> bytes:
         """Returns how the task's source begins: HEAD bytes, or all there are. Raises as `fetch` does."""
@@ -189,6 +189,13 @@ class Transfers:
                 why = str(error) or type(error).__name__
             await asyncio.sleep(min(PAUSE * 2**number, MOST_PAUSE))
         raise Unreachable(f"the daemon cannot be reached: {why}")
+
+
+def _settle(draft: Path, to: Path) -> None:
+    """Gives it its name once it is on the disk: a power cut would leave another file of that name."""
+    with draft.open("rb") as file:
+        os.fdatasync(file.fileno())
+    draft.rename(to)
 
 
 def _check(answer: httpx.Response) -> None:
