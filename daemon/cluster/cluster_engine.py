@@ -336,6 +336,7 @@ class ClusterEngine:
     def _left(self, name: str) -> None:
         if (machine := self.machines.pop(name, None)) is None:
             return
+        self.refused.pop(name, None)  # which was another that came by its invitation
         log.warning("the machine %s is away; what it had is made elsewhere", name)
         for task in machine.tasks:
             if not (ended := self._away[task].ended).done():

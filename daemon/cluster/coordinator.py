@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import ssl
@@ -56,6 +57,7 @@ from daemon.encode.task import Ended
 
 log = logging.getLogger(__name__)
 
+COMES_WITHIN = 30.0  # seconds from being taken to being here
 SKEW = 60.0  # seconds by which the clock of a machine may be off
 LOOK_EVERY = 2.0
 CHANGED = 0.01  # of what is free
@@ -82,7 +84,7 @@ class Coordinator(SchedulerPlugin):
         self._writer = writer
         self._guests = Guests(Path(charter.folder))
         self._tasks = Tasks()
-        self._welcome: dict[str, Hello] = {}  # who was taken, and comes next
+        self._welcome: dict[str, tuple[float, Hello]] = {}  # who was taken, when, and comes next
         self._here: dict[str, str] = {}  # names by address
         self._pulses: dict[str, Pulse] = {}  # as they were told last
         self._futures: dict[str, asyncio.Task[None]] = {}
@@ -114,8 +116,10 @@ class Coordinator(SchedulerPlugin):
             why = f"it has no sandbox for encoders, which the daemon requires: {hello.sandbox.reason}"
         elif name in self._here.values():
             why = f"a machine called {name} is at work already: invite this one by a name of its own"
+        elif time.monotonic() - self._welcome.get(name, (-math.inf, None))[0] < COMES_WITHIN:
+            why = "another one is just coming by this invitation: invite this one by a name of its own"
         else:
-            self._welcome[name] = hello
+            self._welcome[name] = time.monotonic(), hello
             return None
         self.tell(Refused(machine=name, why=why))
         return why
@@ -126,7 +130,7 @@ class Coordinator(SchedulerPlugin):
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         name = str(scheduler.workers[worker].name)
-        hello = self._welcome.pop(name, None)
+        _, hello = self._welcome.pop(name, (0.0, None))
         if hello is None:
             scheduler.loop.add_callback(scheduler.remove_worker, worker, stimulus_id="ffspool-uninvited")
             return
