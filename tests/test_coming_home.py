@@ -219,3 +219,22 @@ def test_what_finds_the_daemon_s_disk_full_waits_until_it_is_not(
             done = cluster.daemon.wait_for(job)
         assert (done["status"], of(done)[0]["error"]) == ("completed", None)
         cluster.daemon.stop()
+
+
+def test_a_line_that_breaks_while_a_result_comes_home_is_no_fault(clip: Path, tmp_path: Path) -> None:
+    """A trace in the daemon's log would say so."""
+    one, tasks, answers = task(MINE, clip, order(tmp_path / "home", "mp3")), Tasks(), list[Message]()
+    tasks.add("box2", one)
+    server = FileServer(tasks, lambda *_: True, lambda *_: None, lambda *_: None, lambda *_: None, lambda *_: None)
+    path = f"/tasks/{one.id}/results/{one.orders[0].variation}/part"
+    line = iter([{"type": "http.request", "body": b"some", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Message:
+        return next(line)
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    scope = {"type": "http", "method": "PUT", "path": path, "headers": [(MACHINE.lower().encode(), b"box2")]}
+    asyncio.run(server.app(scope, receive, send))
+    assert answers

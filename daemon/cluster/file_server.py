@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
@@ -102,7 +102,8 @@ class FileServer:
                 Route(result, self._take, methods=["PUT"]),
                 Route("/tasks/{task}/logs/{variation}", self._log, methods=["POST"]),
                 Route("/tasks/{task}/ended", self._ended, methods=["POST"]),
-            ]
+            ],
+            exception_handlers={ClientDisconnect: _has_hung_up},
         )
 
     def _who(self, request: Request) -> str:
@@ -194,6 +195,11 @@ class FileServer:
                 await asyncio.to_thread(_append, Path(order.log), new)
         self._over(task.id, finish.ended)
         return Response(status_code=204)
+
+
+async def _has_hung_up(request: Request, fault: Exception) -> Response:  # noqa: ARG001 (as Starlette calls it)
+    """Answers who is not there any more, or goes on by another line."""
+    return Response(status_code=400)
 
 
 def _offset(text: str) -> int:
