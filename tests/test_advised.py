@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Set
+from functools import cache
 
 import pytest
 from test_architecture import FILES, tree
@@ -30,7 +31,7 @@ def refusals() -> Iterator[tuple[str, str]]:
 
 def _refusals(modules: Set[str], kinds: Set[str]) -> Iterator[tuple[str, str]]:
     for module in sorted(modules):
-        known = dict(_constants(module))
+        known = _constants(module)
         for node in ast.walk(tree(module)):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc.func) in kinds:
                 words = _words(node.exc.args[0], known)
@@ -38,12 +39,15 @@ def _refusals(modules: Set[str], kinds: Set[str]) -> Iterator[tuple[str, str]]:
                     yield f"{module}:{node.lineno}", words
 
 
-def _constants(module: str) -> Iterator[tuple[str, ast.expr]]:
+@cache  # or each would be walked by all ways in which modules import others, of which there are very many
+def _constants(module: str) -> dict[str, ast.expr]:
+    known = {}
     for node in tree(module).body:
         if isinstance(node, ast.Assign):
-            yield _name(node.targets[0]), node.value
+            known[_name(node.targets[0])] = node.value
         elif isinstance(node, ast.ImportFrom) and (node.module or "").removeprefix("daemon.") in FILES:
-            yield from _constants((node.module or "").removeprefix("daemon."))
+            known |= _constants((node.module or "").removeprefix("daemon."))
+    return known
 
 
 def _name(node: ast.expr) -> str:
