@@ -204,6 +204,24 @@ def test_what_would_lose_something_is_not_even_begun(
     assert replacing.lost(kept, Library(), media) is None
 
 
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"preset": "poster"}, "time: a single picture would be left of 3600.0 s"),
+        ({"preset": "thumbnail-sheet"}, "time: a single picture would be left of 3600.0 s"),
+        ({"preset": "webp"}, "time: 10.0 s would be left of 3600.0 s; pictures: 12 per second instead of 25"),
+        ({"preset": "vertical-1080p"}, "shape: it would be 1080×1920 instead of 320×180, with edges cut off"),
+    ],
+)
+def test_a_film_without_sound_is_not_replaced_by_a_part_of_it(film: Path, made: dict[str, Any], words: str) -> None:
+    media = read_media(str(film), patience=PATIENCE)
+    assert media.video
+    hour = msgspec.structs.replace(media.video, duration_seconds=3600.0)
+    silent = msgspec.structs.replace(media, video=hour, audio=(), chapters=(), duration_seconds=3600.0)
+    [wanted] = Library().expand([VariationRequest(made.pop("preset"), made)])
+    assert words in (replacing.lost(wanted, Library(), silent) or "")
+
+
 def test_fields_bits_and_colours_are_not_lost_either(film: Path) -> None:
     media = read_media(str(film), patience=PATIENCE)
     assert media.video

@@ -17,6 +17,7 @@ from daemon.delivery.originals import LINKED
 from daemon.delivery.structures import told_by_name, whole_of
 from daemon.delivery.terms import losses
 from daemon.errors import BadParameter, UnsuitableSource
+from daemon.media.durations import close
 from daemon.media.model import Media
 from daemon.models import Replacing, Wanted
 from daemon.presets.builtin import PRESETS
@@ -35,6 +36,8 @@ CHUNK = 1024**2
 GET_FLAGS = 0x8008_6601  # FS_IOC_GETFLAGS, and two of what it tells
 IMMUTABLE, APPENDED_TO = 0x10, 0x20
 ROUNDING = 0.98  # of a picture's area
+ASKEW = 0.05  # of the ratio of its sides, by which rounding may change it
+SEVERAL = 1.5  # pictures
 
 
 class Unfit(Exception):
@@ -134,15 +137,30 @@ def lost(wanted: Wanted, library: Library, media: Media) -> str | None:
 
 def _fewer(plan: Plan, wanted: Wanted, media: Media) -> Iterator[str]:
     """What there would be less of, though it is the same in kind."""
+    yield from _shorter(plan, media)
     picture = media.video
     if picture is None or plan.video is None:
         return
-    if plan.video[0] * plan.video[1] < ROUNDING * picture.width * picture.height:
-        size = f"{plan.video[0]}×{plan.video[1]}"
-        yield f"pixels: it would be {size} instead of {picture.width}×{picture.height}"
-    fastest = wanted.parameters.get("max_frame_rate")
+    width, height = plan.video
+    size = f"{width}×{height} instead of {picture.width}×{picture.height}"
+    if width * height < ROUNDING * picture.width * picture.height:
+        yield f"pixels: it would be {size}"
+    elif abs(width * picture.height / (height * picture.width) - 1) > ASKEW and not picture.tilt:
+        yield f"shape: it would be {size}, with edges cut off or the picture smaller within it"
+    fastest = wanted.parameters.get("max_frame_rate", wanted.parameters.get("fps"))
     if fastest is not None and picture.frame_rate and is_thinned(picture, fastest):
         yield f"pictures: {fastest:g} per second instead of {picture.frame_rate:.4g}"
+
+
+def _shorter(plan: Plan, media: Media) -> Iterator[str]:
+    """Whether there would be less of it in time: of a film without sound, one picture or its first seconds."""
+    seconds, made, picture = media.duration_seconds, plan.duration_seconds, media.video
+    if seconds is None or (made is not None and (made > seconds or close(made, seconds))):
+        return
+    if made is not None:
+        yield f"time: {made:.1f} s would be left of {seconds:.1f} s"
+    elif picture is None or picture.frame_rate is None or seconds * picture.frame_rate >= SEVERAL:
+        yield f"time: a single picture would be left of {seconds:.1f} s"
 
 
 def _coarser(plan: Plan, preset: str, wanted: Wanted, media: Media) -> Iterator[str]:
