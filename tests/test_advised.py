@@ -75,9 +75,10 @@ def _words(node: ast.expr, known: dict[str, ast.expr]) -> str:
             return FILLED
 
 
-@pytest.mark.parametrize(("where", "words"), [*refusals()])
-def test_what_refuses_a_source_or_an_output_says_what_to_do(where: str, words: str) -> None:
-    assert TO_DO.search(words), f"{where}: {words}"
+def test_what_refuses_a_source_or_an_output_says_what_to_do() -> None:
+    found = [*refusals()]
+    assert found
+    assert [f"{where}: {words}" for where, words in found if not TO_DO.search(words)] == []
 
 
 OTHERS = [b"\0" * 100, b"<!doctype html>", b"Dear diary", *(mark.ljust(100, b"\1") for mark in SIGNATURES)]
