@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 BEGINNINGS = {b"ftyp", b"moov", b"wide", b"free", b"skip", b"mdat"}
+NAME = re.compile(rb"[ -~\xa9][ -~]{3}")
 LARGEST_INDEX = 64 * 1024**2  # bytes of a moov that are read
 _ITUNES = {
     b"\xa9ART": "artist",
@@ -121,12 +123,16 @@ def within(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def top(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yields name, begin and end of every box at the top; the last may end behind the file."""
+    """Yields name, begin and end of every box at the top; the last may end behind the file. What has no name that a box
+    may have is none: cameras write data of their own behind the last.
+    """
     end = 0
     while end + 8 <= size:
         begin = end
         file.seek(begin)
         length, name = struct.unpack(">I4s", file.read(8))
+        if not NAME.fullmatch(name):
+            return
         if length == 1:
             length = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))[0]
         end = size if length == 0 else begin + max(8, length)

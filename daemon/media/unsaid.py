@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from daemon.media import avi, boxes, changes, id3, matroska
+from daemon.media import avi, boxes, changes, id3, maker_boxes, matroska
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Media
 
@@ -26,7 +26,11 @@ def completed(file: MediaFile, media: Media) -> Media:
         redescribed=changes.redescribed(file),
         edited=changes.edited(file),
         repeated=changes.repeated(file),
-        passed_over=(*id3.passed_over(file.head), *(f"{name}, another" for name in sorted(twice))),
+        passed_over=(
+            *id3.passed_over(file.head),
+            *maker_boxes.passed_over(file),
+            *(f"{name}, another" for name in sorted(twice)),
+        ),
         inner_chapters=untold.inner_chapters,
         other_chapters=untold.other_chapters,
         more_names=untold.more_names,
