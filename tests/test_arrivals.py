@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
+import ssl
 import time
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,15 @@ from unittest.mock import create_autospec
 import pytest
 from msgspec.structs import replace
 from stored import local_engine
-from test_coming_home import HELLO, NOWHERE
+from test_cluster import free_ports
+from test_machine_disks import HELLO, NOWHERE
 
-from daemon.cluster import coordinator, standing
+from daemon.cluster import certificates, coordinator, standing, worker
 from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.coordinator import Coordinator
+from daemon.cluster.invitations import Guests
 from daemon.cluster.messages import Joined, Left, Refused
+from daemon.errors import StartupError
 
 
 def test_of_two_that_come_at_once_by_one_invitation_the_second_is_not_taken(
@@ -41,3 +47,31 @@ def test_what_kept_another_away_while_a_machine_was_here_is_not_told_when_it_lef
     ):
         engine.heard(notice)
     assert standing.view(engine, "box2", drained=False, makes=()).why is None
+
+
+@pytest.mark.parametrize(("began", "ends"), [(-48, 96), (48, -24)])
+def test_a_clock_by_which_no_paper_counts_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: int, ends: int
+) -> None:
+    """As one is that begins in 1970: no line can be made by it, on which the daemon would tell."""
+    [port, other] = free_ports(2)
+    invited = Guests(tmp_path).invite("box2", "1", ["127.0.0.1"], other, port)
+    monkeypatch.setattr(certificates, "SKEW", datetime.timedelta(hours=began))
+    monkeypatch.setattr(certificates, "LASTS", datetime.timedelta(hours=ends))
+    papers = certificates.issue(tmp_path, certificates.DAEMON)
+    (tmp_path / f"{certificates.DAEMON}.pem").write_text(papers.certificate)
+    (tmp_path / f"{certificates.DAEMON}.key").write_text(papers.key)
+
+    async def dial() -> None:
+        door = certificates.context(tmp_path, ssl.Purpose.CLIENT_AUTH)
+        async with (
+            await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port, ssl=door),
+            asyncio.timeout(worker.PATIENCE / 2),
+            worker._client(invited, tmp_path / "papers"),
+        ):
+            pass
+
+    (tmp_path / "papers").mkdir()
+    worker._lay_down(invited, tmp_path / "papers")
+    with pytest.raises(StartupError, match="the clock of this machine is wrong, by which the daemon's papers do not"):
+        asyncio.run(dial())

@@ -53,6 +53,7 @@ ASK_EVERY = 5.0
 LEAVING = 30.0  # seconds in which what is encoded may go home when it is told to leave
 MOST_SHUT_OUT = 3
 PAPERS, SOURCES = "papers", "sources"  # folders of a worker's own, beside that of its tasks
+OF_ANOTHER_TIME = {9, 10}  # in OpenSSL's words: X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED
 PATIENCE = 30.0  # seconds in which a daemon has to answer at first
 UNKNOWN = "the daemon does not know this invitation, or has revoked it: ask for another one"
 RULES: dict[str, object] = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
@@ -167,6 +168,7 @@ async def _client(invitation: Invitation, papers: Path) -> AsyncIterator[httpx.A
             try:
                 await client.get("/")
             except httpx.TransportError as error:
+                _refuse_wrong_clock(error)
                 why = str(error) or type(error).__name__
                 shut_out += not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             else:
@@ -178,6 +180,15 @@ async def _client(invitation: Invitation, papers: Path) -> AsyncIterator[httpx.A
             port = invitation.files_port
             raise StartupError(f"no daemon answers at {', '.join(invitation.addresses)}, port {port}: {why}")
         await asyncio.sleep(1.0)
+
+
+def _refuse_wrong_clock(error: BaseException | None) -> None:
+    """Raises StartupError where the daemon's papers are of another time than it is here."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    if error is not None and error.verify_code in OF_ANOTHER_TIME:
+        words = "the clock of this machine is wrong, by which the daemon's papers do not count"
+        raise StartupError(f"{words}: {error.verify_message}. Have it set by NTP")
 
 
 async def _introduce(client: httpx.AsyncClient, hello: Hello) -> None:
