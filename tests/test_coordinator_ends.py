@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from distributed.security import Security
 from engine_conformance import order, task
 from stored import local_engine
 from test_cluster import Cluster, cluster, coordinator_of, free_ports, listens, runs
-from test_coming_home import HELLO
+from test_machine_disks import HELLO
 from test_revocation import dialling
 
 from daemon.cluster import certificates, coordinator, dask_nodes
@@ -87,7 +88,7 @@ def test_one_that_says_nothing_is_started_anew_and_keeps_nobody_waiting(clip: Pa
 def quiet_scheduler(folder: Path) -> dask_nodes.QuietScheduler:
     certificates.authority(folder)
     papers = {"cert": str(folder / "daemon.pem"), "key": str(folder / "daemon.key")}
-    roles = {f"tls_{role}_{what}": path for role in ("scheduler", "client") for what, path in papers.items()}
+    roles = {f"tls_{role}_{what}": path for role in ("scheduler", "client", "worker") for what, path in papers.items()}
     security: Any = Security(tls_ca_file=str(folder / "authority.pem"), require_encryption=True, **roles)
     with dask.config.set({**coordinator.RULES, **dask_nodes.RULES}):
         return dask_nodes.QuietScheduler("127.0.0.1", 0, security)
@@ -101,6 +102,20 @@ def test_machines_that_say_nothing_are_looked_for_as_often_as_they_should_say_so
         looking = scheduler.periodic_callbacks["worker-ttl"]
         assert (looking.callback, looking.callback_time) == (scheduler.check_worker_ttl, dask_nodes.BEAT * 1000)
         await scheduler.close()
+
+    asyncio.run(main())
+
+
+def test_no_module_is_looked_for_in_folders_of_dask_s(tmp_path: Path) -> None:
+    """Whatever lies there is nobody's program, and a disk may not answer."""
+
+    async def main() -> None:
+        known = list(sys.path)
+        async with quiet_scheduler(tmp_path) as scheduler:
+            options = {"security": scheduler.security, "dashboard": False, "local_directory": str(tmp_path)}
+            async with dask_nodes.QuietWorker(scheduler.address, name="box2", **options):
+                assert sys.path == known
+            assert sys.path == known
 
     asyncio.run(main())
 

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -37,10 +40,11 @@ class QuietScheduler(Scheduler):
     def __init__(self, host: str | None, port: int, security: Any) -> None:
         made: Any = super().__init__
         extensions = {name: each for name, each in DEFAULT_EXTENSIONS.items() if name != "spans"}  # keep all for ever
-        made(
-            host=[host, ""], port=[port, 0], protocol=["tls", "inproc"], security=security, dashboard=False,
-            extensions=extensions,
-        )  # fmt: skip
+        with _modules_as_before():
+            made(
+                host=[host, ""], port=[port, 0], protocol=["tls", "inproc"], security=security, dashboard=False,
+                extensions=extensions,
+            )  # fmt: skip
         self.periodic_callbacks["worker-ttl"].callback_time = BEAT * 1000  # dask looks once in as long as it waits
 
     @property
@@ -61,10 +65,20 @@ class QuietWorker(Worker):
 
     def __init__(self, scheduler: str, *, name: str, **options: Any) -> None:
         made: Any = super().__init__
-        made(scheduler, name=name, host="tls://127.0.0.1", contact_address=nowhere(name), **options)
+        with _modules_as_before():
+            made(scheduler, name=name, host="tls://127.0.0.1", contact_address=nowhere(name), **options)
 
     def start_http_server(self, *_: Any, **__: Any) -> None:
         pass
+
+
+@contextmanager
+def _modules_as_before() -> Iterator[None]:
+    """Has no module be looked for in a folder that dask makes for itself: others may write to where that lies, such as
+    /tmp, and its disk may not answer."""
+    known = list(sys.path)
+    yield
+    sys.path[:] = known
 
 
 def nowhere(name: str) -> str:
