@@ -20,21 +20,18 @@ from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stored import local_engine
 from test_cluster import Cluster, at_work, of
-from test_machine_disks import fill, small
+from test_machine_disks import HELLO, NOWHERE, fill, small
 
 from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.file_server import MACHINE, FileServer, Tasks
-from daemon.cluster.messages import Beat, Charter, Hello, Joined, Left, Notice, Over, Pulse, Told
+from daemon.cluster.messages import Beat, Joined, Left, Notice, Over, Pulse, Told
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import Transfers
 from daemon.cluster.workplace import Workplace
 from daemon.encode.task import Ended, Progress, Task, Vitals
-from daemon.models import Sandbox, Stage
+from daemon.models import Stage
 from daemon.source_files import identity_of
-
-NOWHERE = Charter(listen="tls://127.0.0.1:0", files_port=0, folder="", version="1", encoder="", require_sandbox=False)
-HELLO = Hello(version="1", encoder="", clock=0.0, sandbox=Sandbox(active=False), slots=2, cores=2, free_bytes=10**12)
 
 
 def ended_at(

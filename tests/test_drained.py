@@ -10,7 +10,7 @@ import pytest
 from conftest import wait_until
 from stored import local_engine
 from test_cluster import MACHINE, Cluster, cluster
-from test_coming_home import HELLO, NOWHERE
+from test_machine_disks import HELLO, NOWHERE
 
 from daemon.cluster import standing
 from daemon.cluster.cluster_engine import ClusterEngine

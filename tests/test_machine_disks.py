@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
-from conftest import wait_until
+from conftest import PATIENCE, wait_until
+from engine_conformance import MINE, order, task
+from stored import local_engine
 from surroundings import need_mounts
 from test_cluster import MACHINE, Cluster, at_work, cluster, of, refused
 
-from daemon.cluster.pulse import pulse
+from daemon.cluster.cluster_engine import ClusterEngine
+from daemon.cluster.messages import Beat, Charter, Hello, Joined, Pulse
+from daemon.cluster.pulse import SILENT, DiskWatch, pulse
+from daemon.models import Sandbox
 
 __all__ = ["cluster"]
+
+NOWHERE = Charter(listen="tls://127.0.0.1:0", files_port=0, folder="", version="1", encoder="", require_sandbox=False)
+HELLO = Hello(version="1", encoder="", clock=0.0, sandbox=Sandbox(active=False), slots=2, cores=2, free_bytes=10**12)
 
 
 @contextmanager
@@ -51,6 +61,45 @@ def test_a_folder_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
         assert pulse(tmp_path / "small").why == "it cannot write where it works: No space left on device"
     shutil.rmtree(tmp_path / "small")
     assert pulse(tmp_path / "small").why == "it cannot write where it works: No such file or directory"
+
+
+def test_a_disk_that_does_not_answer_is_told_of_and_keeps_no_lease_from_being_renewed(tmp_path: Path) -> None:
+    silent, answering = Pulse(free_bytes=0, why=SILENT, answers=False), Pulse(free_bytes=1, why=None)
+    answers = Event()
+
+    def look(_: Path) -> Pulse:
+        assert answers.wait(PATIENCE)
+        return answering
+
+    async def main() -> None:
+        watch = DiskWatch(tmp_path, look, patience=0.01)
+        for _ in range(3):
+            assert await watch.look() == silent
+        answers.set()
+        while await watch.look() == silent:
+            pass
+        assert await watch.look() == answering
+
+    asyncio.run(main())
+
+
+def test_what_a_machine_had_on_a_disk_that_does_not_answer_is_lost_and_it_gets_nothing(
+    clip: Path, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        engine = ClusterEngine(local_engine(), NOWHERE, local_slots=0, grace=1.0)
+        engine.heard(Joined(machine=MACHINE, hello=HELLO))
+        running = asyncio.create_task(engine.run(task(MINE, clip, order(tmp_path, "mp3")), lambda _: None))
+        await asyncio.sleep(0)
+        assert engine.machines[MACHINE].tasks
+        engine.heard(Beat(machine=MACHINE, pulse=Pulse(free_bytes=0, why="full")))
+        assert not running.done()
+        engine.heard(Beat(machine=MACHINE, pulse=Pulse(free_bytes=0, why=SILENT, answers=False)))
+        async with asyncio.timeout(PATIENCE):
+            ended = await running
+        assert (ended.lost, ended.disk_full, engine.capacity.slots) == (True, False, 0)
+
+    asyncio.run(main())
 
 
 @pytest.mark.thorough

@@ -331,6 +331,8 @@ class ClusterEngine:
             before, machine.pulse = machine.pulse, pulse
             if before.why != pulse.why:
                 log.warning("the machine %s %s", name, f"gets nothing: {pulse.why}" if pulse.why else "can work again")
+                if not pulse.answers:
+                    self._lose_all_of(machine)
                 self._has_changed()
 
     def _left(self, name: str) -> None:
@@ -338,10 +340,13 @@ class ClusterEngine:
             return
         self.refused.pop(name, None)  # which was another that came by its invitation
         log.warning("the machine %s is away; what it had is made elsewhere", name)
+        self._lose_all_of(machine)
+        self._has_changed()
+
+    def _lose_all_of(self, machine: Machine) -> None:
         for task in machine.tasks:
             if not (ended := self._away[task].ended).done():
                 ended.set_result(LOST)
-        self._has_changed()
 
     def _lost_all(self) -> None:
         for name in list(self.machines):

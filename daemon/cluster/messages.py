@@ -28,11 +28,12 @@ class Hello(Model, frozen=True):
 
 class Pulse(Model, frozen=True):
     """Is what a machine tells of itself every some seconds: what is free where it works, and `why` it can make nothing
-    there.
+    there. A disk that `answers` nothing gives back nothing that was begun there either.
     """
 
     free_bytes: int
     why: str | None
+    answers: bool = True
 
 
 class Lease(Model, frozen=True):

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from daemon import host
 from daemon.cluster.growing_pieces import GrowingPieces
 from daemon.cluster.messages import Answer, Ask, Finish, Notice, Told, Words
-from daemon.cluster.pulse import FULL, is_trouble, pulse, words
+from daemon.cluster.pulse import FULL, DiskWatch, is_trouble, pulse, words
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import HomeTrouble, NotCurrent, SourceAway, Transfers, Unreachable
@@ -92,6 +92,7 @@ class Workplace:
     ) -> None:
         self._engine = engine
         self._home = home
+        self._disk = DiskWatch(home)
         self._folder = home / TASKS
         self._shared = shared
         self._cache = cache
@@ -147,16 +148,15 @@ class Workplace:
 
     async def renew(self) -> None:
         """Tells how this machine stands, and ends what the daemon wants no more. Raises what `Transfers.renew` does."""
-        stands = await asyncio.to_thread(pulse, self._home)
+        stands = await self._disk.look()
         known = set(self._works)  # what came while it was asked is not among what it answers
         current = await self._transfers.renew(stands)
         await self.stop_but([*current, *(task for task in self._works if task not in known)])
 
     async def stop_but(self, current: list[str]) -> None:
         """Ends what the daemon does not want any more."""
-        for task, work in list(self._works.items()):
-            if task not in current and not work.stopped:
-                await self._stop(task, work)
+        unwanted = [(task, work) for task, work in self._works.items() if task not in current and not work.stopped]
+        await asyncio.gather(*(self._stop(task, work) for task, work in unwanted))  # each may take long
 
     async def leave(self) -> None:
         """Ends all that is under way, and brings home what of it can be gone on with."""
