@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 def packets(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
     """Yields the packets of these streams, in the order of the file.
 
-    At the end of a file in which another stream turned up late, PyAV looks for that one among those it knew before.
+    At the end of a file in which another stream turned up late, PyAV looks for that one among those it knew before. In
+    a broadcast FFmpeg stops to look for the next packet now and then, where there is none for long.
     """
-    with suppress(IndexError):
-        yield from container.demux(*streams)
+    while True:
+        try:
+            with suppress(IndexError):
+                yield from container.demux(*streams)
+            return
+        except BlockingIOError:
+            continue

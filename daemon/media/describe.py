@@ -29,6 +29,7 @@ from daemon.media import (
     encryption,
     extents,
     frames,
+    holes,
     labels,
     mpegts,
     ogg,
@@ -191,6 +192,7 @@ def _looked_at(file: MediaFile, shape: str, *, read_on: bool) -> Media | None:
         if not read_on and (tracks.begins_late(container) or changes.undiscovered(file, container)):
             return None
         changes.refuse_undiscovered(file, container)
+        holes.refuse_hollow(file, container)
         described = _described(file, container)
         changes.refuse_changes(file, {container.streams[stream.index].id for stream in durations.timed(described)})
         told, differ = chapters.found(file, container, described.clock_seconds)

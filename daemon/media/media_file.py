@@ -12,6 +12,7 @@ from typing import BinaryIO
 from daemon.media import boxes, flv
 
 MATROSKA = b"\x1aE\xdf\xa3"  # how such files begin
+TAIL = 64 * 1024  # bytes
 HEAD = 4 * 1024**2  # bytes: the tables of a broadcast come several times in them
 
 
@@ -65,11 +66,22 @@ class MediaFile:
             with self.open() as file:
                 return boxes.end(file, self.size) > self.size
         if head[:4] == b"RIFF":
-            return 8 + int(struct.unpack("<I", head[4:8])[0]) > self.size + 1
+            return 8 + int(struct.unpack("<I", head[4:8])[0]) > self.size + 1 or self.ends_in_zeros
         if head[:4] == MATROSKA:
             with self.open() as file:
-                return (segment_end(file) or 0) > self.size
+                return (segment_end(file) or 0) > self.size or self.ends_in_zeros
         return None
+
+    @cached_property
+    def ends_in_zeros(self) -> bool:
+        """Tells whether its end was never written, as of a download that has a place for all. Of WAV nobody knows:
+        silence is zeros there.
+        """
+        if self.size < 2 * TAIL or self.head[8:12] == b"WAVE":
+            return False
+        with self.open() as file:
+            file.seek(self.size - TAIL)
+            return not file.read(TAIL).strip(b"\0")
 
     def open(self) -> BinaryIO:
         """Opens its content at the beginning: out of memory where the head is all of it."""

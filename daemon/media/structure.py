@@ -28,7 +28,7 @@ def lacks_end(file: MediaFile) -> bool:
         with file.open() as opened:
             if file.boxed:
                 return file.cut_off is True or _fragments_end(opened, file.size) > file.size
-            return look(opened, file.size) if look else _ends_within_a_packet(file)
+            return file.ends_in_zeros or look(opened, file.size) if look else _ends_within_a_packet(file)
     except (struct.error, ValueError, IndexError):  # it is not what it seems
         return False
 
@@ -52,7 +52,7 @@ def _ends_within_a_packet(file: MediaFile) -> bool:
     for before, length in ((0, 188), (4, 192)):
         marks = file.head[before : before + 5 * length : length]
         if marks == b"G" * 5:
-            return bool(file.size % length)
+            return bool(file.size % length) or file.ends_in_zeros
     return False
 
 
@@ -128,4 +128,5 @@ LOOKS: dict[bytes, Callable[[BinaryIO, int], bool]] = {
     ASF: _asf,
     MXF: _mxf,
     b"OggS": _ogg,
+    b"\0\0\1\xba": lambda _file, _size: False,  # a program stream
 }
