@@ -24,6 +24,12 @@ WORDS = {
     b"\n<!DOCTYPE html>\n<title>404</title>": "but a page or a list for programs (HTML or XML), perhaps what a server "
     "answered instead of the file",
     "Grüße aus der Küche\n".encode(): "but a text",
+    bytes(32768) + b"\1CD001\1" + bytes(SEVERAL): "but the image of a disc: open it, and give the films in it",
+    b"\x03ds2" + b"\x07\xf3" * SEVERAL: "but a dictation (DS2), which ffspool does not read",
+    b"\0\0\1\0RED2" + b"\x07\xf3" * SEVERAL: "but raw film of RED (R3D), which ffspool does not read",
+    b"MLVI\x34\0\0\0v2.0" + b"\x07\xf3" * SEVERAL: "but raw film of Magic Lantern (MLV)",
+    b"\x1aE\xdf\xa3\x9f" + b"\x07\xf3" * SEVERAL: "but what begins as Matroska or WebM does and goes on as none",
+    b"fLaC" + b"\x07\xf3" * SEVERAL: "but what begins as FLAC does and goes on as none: it is damaged; fetch",
 }
 
 
@@ -74,3 +80,19 @@ def test_ogg_files_end_to_end_that_do_not_fit_are_told_as_that(
     chained.write_bytes(first + second)
     with pytest.raises(ProbeError, match="it is several Ogg files put end to end"):
         read_media(str(chained))
+
+
+@pytest.mark.parametrize("name", [b"brhq", b"CRAW"])
+def test_a_picture_that_nobody_decodes_is_called_what_its_file_calls_it(
+    ffmpeg: str, tmp_path: Path, name: bytes
+) -> None:
+    """As raw films of cameras are."""
+    raw = made(
+        ffmpeg,
+        tmp_path,
+        "clip.mov",
+        [*picture(seconds=0.2), "-c:v", "prores_ks", "{out}"],
+        edit=lambda whole: whole.replace(b"apcn", name).replace(b"apch", name),
+    )
+    with pytest.raises(ProbeError, match=rf"can decode \(it has {name.decode()}\): convert it first"):
+        read_media(str(raw))

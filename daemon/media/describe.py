@@ -212,7 +212,7 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
     audio = [stream for stream in heard if stream.index not in others]
     timed: list[durations.Timed] = [*([video] if video else []), *audio]
     if not timed:
-        raise ProbeError(tracks.undecodable(container))
+        raise ProbeError(tracks.undecodable(file, container))
     first = min(stream.start_seconds for stream in timed)
     told = labels.told(container)
     since: list[durations.Timed] = [replace(stream, start_seconds=stream.start_seconds - first) for stream in timed]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-HEAD = 512  # bytes that tell
+DISC, DISCS = 32769, (b"CD001", b"BEA01", b"NSR02", b"NSR03")  # where images of discs tell that they are one, and how
+HEAD = DISC + 5  # bytes that tell
 
 _PLAYLIST = "a playlist, which names other files: give those"
 _ARCHIVE = "an archive: unpack it, and give what it holds"
@@ -12,6 +13,8 @@ _PAGE = (
     "says, and fetch that"
 )
 _OTHER = "{0}, which ffspool does not read: convert it first"
+_DISC = "the image of a disc: open it, and give the films in it, of a DVD its VOB files, of a Blu-ray its M2TS"
+_DAMAGED = "what begins as {0} does and goes on as none: it is damaged; fetch or export it again"
 SIGNATURES = {
     b"#EXTM3U": _PLAYLIST,
     b"ffconcat": _PLAYLIST,
@@ -43,7 +46,17 @@ SIGNATURES = {
     **dict.fromkeys((b".SoX", b"XoS."), _OTHER.format("SoX's own sound")),
     **dict.fromkeys((b"NSVf", b"NSVs"), _OTHER.format("NSV")),
     b"\x4b\xbf\x4b\xbf": _OTHER.format("raw aptX sound"),
+    b"\x03ds2": _OTHER.format("a dictation (DS2)"),
+    b"MLVI": _OTHER.format("raw film of Magic Lantern (MLV)"),
+    b"\x1aE\xdf\xa3": _DAMAGED.format("Matroska or WebM"),
+    b"FLV\1": _DAMAGED.format("FLV"),
+    b"fLaC": _DAMAGED.format("FLAC"),
+    b"GIF8": _DAMAGED.format("GIF"),
+    b"\x89PNG": _DAMAGED.format("PNG"),
+    b"\xff\xd8\xff": _DAMAGED.format("JPEG"),
 }
+_RED = (b"RED1", b"RED2")
+OF_TEXT = 512  # bytes by which a text is known
 SBC_HEADER, SBC_SYNC, JOINT = 4, 0x9C, 3
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<svg", b"<mpd")
 
@@ -52,13 +65,17 @@ def named(head: bytes) -> str | None:
     """Says in words what the first HEAD bytes are of; None when they say nothing known."""
     if found := next((words for beginning, words in SIGNATURES.items() if head.startswith(beginning)), None):
         return found
+    if head[DISC:] in DISCS:
+        return _DISC
+    if head[4:8] in _RED:
+        return _OTHER.format("raw film of RED (R3D)")
     if _is_sbc(head):
         return _OTHER.format("raw SBC sound, as of Bluetooth")
-    if head and not head.strip(b"\0"):
+    if head and not head[:OF_TEXT].strip(b"\0"):
         return "zeros alone at its beginning, as of a copy or download that was not completed: fetch it again"
     if head.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_MARKUP):
         return _PAGE
-    return _NONE.format("a text") if head and _is_text(head) else None
+    return _NONE.format("a text") if head and _is_text(head[:OF_TEXT]) else None
 
 
 def _is_sbc(head: bytes) -> bool:

@@ -37,6 +37,7 @@ UNTOLD = {
     "take it out with mkvextract, and put it back as SRT"
 }
 # Data by FFmpeg's names of it, in the words of those who made it.
+OTHER = "of another kind"
 DATA = {
     "dvd_nav_packet": "navigation of a DVD",
     "epg": "programme guide",
@@ -103,7 +104,7 @@ def _called(file: MediaFile, stream: Stream) -> str:
         return named[stream.index]
     broadcast = stream.container.format.name == "mpegts" and mpegts.undecoded(file, stream.id)
     called = getattr(stream, "name", None) or ""  # of data
-    return broadcast or DATA.get(called, called) or "of another kind"
+    return broadcast or DATA.get(called, called) or OTHER
 
 
 def beside(stream: Stream) -> bool:
@@ -111,9 +112,10 @@ def beside(stream: Stream) -> bool:
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
-def undecodable(container: InputContainer) -> str:
+def undecodable(file: MediaFile, container: InputContainer) -> str:
     """Says that nothing of it can be decoded, and names the codecs that it has, where they are known."""
-    names = sorted({codec.canonical_name for stream in container.streams if (codec := _codec(stream))})
+    timed = [stream for stream in container.streams if stream.type in {"video", "audio"}]
+    names = sorted({_called(file, stream) for stream in timed} - {OTHER})
     named = f" (it has {', '.join(names)})" if names else ""
     return f"it holds neither a picture nor sound ffspool can decode{named}: convert it first, with a program that can"
 
