@@ -205,6 +205,13 @@ def test_pictures_that_no_screen_shows_are_told(ffmpeg: str, tmp_path: Path, pre
     assert [fact.detail for fact in lost if fact.what == "pictures"] == told
 
 
+def test_pictures_of_a_camera_for_slow_motion_are_all_kept(ffmpeg: str, tmp_path: Path) -> None:
+    media = read_media(str(made(ffmpeg, tmp_path, "slow.mp4", silent(*H264, rate="960", seconds=0.2))))
+    planned = plan(media, "archive-hevc", defaults("archive-hevc"))
+    assert [fact.detail for fact in planned.contents.left_out if fact.what == "pictures"] == []
+    assert planned.pictures == 192
+
+
 def test_an_output_that_lacks_pictures_is_not_what_was_planned(ffmpeg: str, tmp_path: Path) -> None:
     """A decoder that the times of the second half confuse leaves them out, though it ends when it should."""
     whole = made(ffmpeg, tmp_path, "whole.mp4", silent(*H264, *CLOCK, to="-y"))

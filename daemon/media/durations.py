@@ -37,6 +37,7 @@ IN_FRAMES, MOST_SAMPLES = {"aac", "mp3", "mp2", "ac3", "eac3", "opus"}, 5760
 LEAST_LATE = 0.5  # seconds by which a track begins later than it seems, and not by what its encoder puts before
 JITTER, LEAST_JITTER = 0.25, 0.002  # of the usual distance of frames, or seconds: below it, a clock that rounds
 LEAST_EVEN = 3  # distances of pictures, by which one knows their rate
+LEAST_SLOW = 0.0009  # seconds, below which Matroska's clock could not tell pictures apart
 LEAST_PAUSE, MANY = 0.5, 5  # seconds without a picture, and times what is usual, that are no rate any more
 LEAST_GAP = 0.1  # seconds between two packets that are more than a clock's rounding
 OFF, LEAST_OFF, OFF_SHARE = 0.5, 0.28, 0.2  # seconds that lengths may be off, as MP3's at 8 kHz; of short ones a share
@@ -212,8 +213,15 @@ def _shown(
         gaps=max(0.0, missing),
         pauses=pauses,
         pictures=len(shown),
-        fleeting=sum(length <= LEAST_JITTER for length in apart),
+        fleeting=_fleeting(apart),
     )
+
+
+def _fleeting(apart: Sequence[float]) -> int:
+    """How many, so far `apart`, follow the one before at once; none where a camera for slow motion took all of them."""
+    at_once = [length for length in apart if length <= LEAST_JITTER]
+    slow = len(at_once) == len(apart) >= LEAST_EVEN and min(at_once) >= LEAST_SLOW
+    return 0 if slow else len(at_once)
 
 
 def _pace(apart: Sequence[float]) -> tuple[float | None, float]:
