@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from boxed import changed
-from specimens import film
+from specimens import film, still
 from test_contents import box
 from test_unread import made
 from test_unsaid import lost
@@ -51,3 +51,21 @@ def test_what_a_camera_writes_behind_the_last_box_is_no_missing_end(
     media = read_media(str(path))
     assert (media.cut_off, media.lacks_end, lost(media, "remux-mp4", "end")) == (False, False, [])
     assert media.passed_over == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("xmp", "names"), [(b'<x GCamera:MotionPhoto="1"/>', ["film of a motion photo"]), (b"<x/>", [])]
+)
+def test_the_film_behind_a_photograph_is_told(ffmpeg: str, tmp_path: Path, xmp: bytes, names: list[str]) -> None:
+    behind = made(ffmpeg, tmp_path, "f.mp4", film("{out}")).read_bytes()
+    said = b"http://ns.adobe.com/xap/1.0/\0" + xmp
+    segment = b"\xff\xe1" + (2 + len(said)).to_bytes(2, "big") + said
+    path = made(
+        ffmpeg,
+        tmp_path,
+        "photo.jpg",
+        still("-update", "1"),
+        edit=lambda whole: whole[:2] + segment + whole[2:] + behind,
+    )
+    told = [f"tag ({name}): FFmpeg does not read it" for name in names]
+    assert lost(read_media(str(path)), "h264-480p", "tag") == told

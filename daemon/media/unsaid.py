@@ -10,6 +10,8 @@ from daemon.media import avi, boxes, changes, id3, maker_boxes, matroska
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Media
 
+MOTION, WITHIN = (b"MotionPhoto", b"MicroVideo"), 256 * 1024  # what XMP says, and bytes in which it does
+
 
 def completed(file: MediaFile, media: Media) -> Media:
     """Returns the media with all of that. Raises OSError."""
@@ -29,6 +31,7 @@ def completed(file: MediaFile, media: Media) -> Media:
         passed_over=(
             *id3.passed_over(file.head),
             *maker_boxes.passed_over(file),
+            *(["film of a motion photo"] if _moves(file.head) else []),
             *(f"{name}, another" for name in sorted(twice)),
         ),
         inner_chapters=untold.inner_chapters,
@@ -36,6 +39,11 @@ def completed(file: MediaFile, media: Media) -> Media:
         more_names=untold.more_names,
         ordered=untold.ordered,
     )
+
+
+def _moves(head: bytes) -> bool:
+    """Whether it is a photograph of a phone that has a film behind it, as its XMP tells."""
+    return head.startswith(b"\xff\xd8\xff") and any(mark in head[:WITHIN] for mark in MOTION)
 
 
 def _track(stream: Any, told: tuple[matroska.Track, ...]) -> Any:
