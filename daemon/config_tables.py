@@ -86,6 +86,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     while_idle: WhileIdle | None = None
 
 
+Pattern = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{0,2}/)")]
+
+
 class AnyFolder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names what is watched, wherever it is, and says what is made of the files that come to lie in it."""
 
@@ -96,8 +99,8 @@ class AnyFolder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     on_success: Literal["leave", "move", "delete"] = "leave"
     move_to: Path | None = None
     recursive: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    include: tuple[Pattern, ...] = ()
+    exclude: tuple[Pattern, ...] = ()
     when: When = When()
     stable_seconds: Duration = 30.0
     scan_every: Positive = 60.0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from fnmatch import fnmatch
+from collections.abc import Iterator, Sequence
+from fnmatch import translate
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 # What a folder is looked through for, unless patterns say otherwise: a film's folder holds texts and pictures, too.
@@ -15,17 +16,34 @@ MEDIA = re.compile(
 )
 
 
-def is_meant(within: str, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> bool:
+def is_meant(within: str, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> bool:
     """Tells whether a file is meant, by its path within the folder.
 
-    Patterns are as the shell's, of its name or of that path; one that is excluded is not included again.
+    Patterns are as the shell's, of its name or of that path; to exclude, of a folder that it lies in, too. One that is
+    excluded is not included again.
     """
     name = within.rpartition("/")[2]
-    if any(fnmatch(name, pattern) or fnmatch(within, pattern) for pattern in exclude):
-        return False
+    if exclude:
+        left_out = _meaning(tuple(pattern.rstrip("/") for pattern in exclude))
+        if any(map(left_out.match, {within, *within.split("/"), *_above(within)})):
+            return False
     if not include:
         return MEDIA.fullmatch(PurePosixPath(name).suffix) is not None
-    return any(fnmatch(name, pattern) or fnmatch(within, pattern) for pattern in include)
+    meant = _meaning(tuple(include))
+    return any(map(meant.match, (name, within)))
+
+
+def _above(way: str) -> Iterator[str]:
+    while way := way.rpartition("/")[0]:
+        yield way
+
+
+@lru_cache(maxsize=256)
+def _meaning(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """What any of them matches: brackets may be of a name itself, and `**/` stands for no folder, too."""
+    ways = (way for pattern in patterns for way in (pattern, pattern.removeprefix("**/")))
+    both = dict.fromkeys(way for one in ways for way in (one, one.replace("[", "[[]")))
+    return re.compile("|".join(map(translate, both)))
 
 
 def sample_of(pattern: str) -> str:

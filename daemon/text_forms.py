@@ -16,6 +16,7 @@ WORDS = {
     r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/?#\s]+)*/?$": "a bucket's URL, such as s3://media or s3://media/in",
     r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$": "a URL such as https://s3.example.com, without a user or a query",
     r"^(/[A-Za-z0-9._~-]+)*$": "a path such as /ffspool, without '/' at its end",
+    r"^(?!\.{0,2}/)": "a pattern of names, or of paths within the folder, such as samples/*",
     "^#[0-9a-fA-F]{6}$": "a colour such as #000000",
     r"^tls://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}$": "an address such as tls://0.0.0.0:8786",
 }
