@@ -271,6 +271,9 @@ def verdicts(daemon: Daemon) -> dict[str, str]:
     ("rule", "words"),
     [
         ({"codec_not": ("av1", "h264")}, "it is h264 already"),
+        ({"codec_not": ("H264",)}, "it is h264 already"),
+        ({"codec_not": ("hevc", "H.264")}, "it is h264 already"),
+        ({"codec_not": ("AVC",)}, "it is h264 already"),
         ({"min_height": 721}, "its picture has 720 lines, fewer than 721"),
         ({"min_bitrate_kbps": 801}, "it has 800 kbit/s, fewer than 801"),
         ({"container": ("mkv",)}, "its container is mov, none of mkv"),

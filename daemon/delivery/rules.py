@@ -19,6 +19,17 @@ DEMUXERS = {
     "mpg": "mpeg",
     "m4v": "mp4",
 }
+CODECS = {  # by what else people call them
+    "h265": "hevc",
+    "x265": "hevc",
+    "avc": "h264",
+    "x264": "h264",
+    "av01": "av1",
+    "vp09": "vp9",
+    "xvid": "mpeg4",
+    "divx": "mpeg4",
+    "mpeg2": "mpeg2video",
+}
 
 
 def flaw(media: Media, *, goes: bool = False) -> str | None:
@@ -67,7 +78,7 @@ def too_young(folder: Folder, modified: int, now: float) -> str | None:
 
 def _by_picture(when: When, media: Media) -> str | None:
     codec = media.video.codec if media.video else media.audio[0].codec if media.audio else None
-    if codec in when.codec_not:
+    if codec in {CODECS.get(name, name) for name in map(_plain, when.codec_not)}:
         return f"it is {codec} already"
     if when.min_height is None:
         return None
@@ -76,6 +87,11 @@ def _by_picture(when: When, media: Media) -> str | None:
     if media.video.height < when.min_height:
         return f"its picture has {media.video.height} lines, fewer than {when.min_height}"
     return None
+
+
+def _plain(codec: str) -> str:
+    """How a codec that is called so may be called in FFmpeg's way: `h265` for `H.265`."""
+    return codec.lower().replace(".", "")
 
 
 def _by_container(when: When, media: Media) -> str | None:
