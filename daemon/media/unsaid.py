@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from daemon.media import avi, boxes, changes, id3, maker_boxes, matroska
+from daemon.media import avi, boxes, changes, id3, maker_boxes, matroska, sound_tags
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Media
 
@@ -31,6 +31,7 @@ def completed(file: MediaFile, media: Media) -> Media:
         passed_over=(
             *id3.passed_over(file.head),
             *maker_boxes.passed_over(file),
+            *sound_tags.passed_over(file, media.format),
             *(["film of a motion photo"] if _moves(file.head) else []),
             *(f"{name}, another" for name in sorted(twice)),
         ),
