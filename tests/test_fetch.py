@@ -646,7 +646,8 @@ def test_slow_hosts_of_several_tokens_leave_a_slot_to_another(
         await asyncio.wait([running])
 
     in_store(paths, main)
-    assert [came["path"] for came in host.came[:3]] == ["/a", "/b", "/c"]
+    *dripped, another = [came["path"] for came in host.came[:3]]
+    assert (sorted(dripped), another) == (["/a", "/b"], "/c")
     assert [paths.source(owner, owner).read_bytes() == host.content for owner in owners] == [True] * 3
     assert "range" in host.came[3], "which gave way goes on from where it was"
 

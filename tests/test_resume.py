@@ -293,6 +293,7 @@ def test_a_film_that_got_on_lets_others_start_beside_it(start_daemon: Start, fil
     interrupt(daemon, suspect, 30)
     told(daemon, f"UPDATE variations SET crashes = {claims.SUSPECT_AFTER}")
     daemon.start()
+    wait_until(lambda: daemon.job(suspect["id"])["status"] == "processing", "it to go on")
     other = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
     assert (other["status"], daemon.job(suspect["id"])["status"]) == ("completed", "processing")
 
