@@ -126,6 +126,19 @@ def test_what_fills_the_disk_of_one_machine_is_made_by_another(cluster: Cluster,
 
 
 @pytest.mark.thorough
+def test_a_disk_that_is_full_of_sources_that_nobody_uses_stops_no_machine(
+    cluster: Cluster, ffmpeg: str, tmp_path: Path
+) -> None:
+    noise = tmp_path / "noise.wav"
+    picked = ["-f", "lavfi", "-i", "anoisesrc=duration=50", "-ac", "2"]
+    subprocess.run([ffmpeg, "-v", "error", *picked, str(noise)], check=True)
+    with small(cluster.folder / MACHINE, f"{4 * noise.stat().st_size}"), cluster.machine(MACHINE):
+        for _ in range(6):
+            done = cluster.daemon.wait_for(cluster.daemon.submit(noise, presets=["mp3"])["id"])
+            assert (done["status"], of(done)[0]["attempts"]) == ("completed", 1)
+
+
+@pytest.mark.thorough
 def test_what_no_machine_can_write_waits_for_one_that_can(cluster: Cluster, clip: Path) -> None:
     folder = cluster.folder / MACHINE
     with cluster.machine(MACHINE):

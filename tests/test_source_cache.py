@@ -11,8 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import PATIENCE
+from engine_conformance import order
+from msgspec.structs import replace
+from test_machine_disks import small
 
 from daemon.cluster.file_server import MACHINE, FileServer, Tasks
+from daemon.cluster.pulse import free
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import Transfers
 from daemon.encode.task import Task
@@ -58,6 +62,39 @@ def test_what_a_power_cut_may_have_left_of_a_source_is_not_taken_for_it(
             return [first, await read(cache, tasks.get("0", "box2"))]
 
     assert asyncio.run(twice()) == [content(0), content(0)]
+
+
+def test_sources_that_nobody_uses_make_room_on_a_disk_that_is_smaller_than_they_may_be(
+    clip: Path, tmp_path: Path
+) -> None:
+    """And for what is made of others; what is kept of those that are gone is nothing."""
+    tasks = served(clip, tmp_path, 40)
+
+    async def one_by_one() -> None:
+        async with dialled(tasks) as transfers:
+            cache = SourceCache(tmp_path / "small" / "kept", 10**9, transfers)
+            empty = free(tmp_path / "small")
+            for number in map(str, range(40)):
+                made = tmp_path / "small" / "made"
+                one = with_output(tasks.get(number, "box2"), made)
+                with cache.beside(one):
+                    assert await read(cache, one) == content(int(number))
+                    made.write_bytes(bytes(2 * one.orders[0].bytes))
+                made.unlink()
+            kept = len(list((tmp_path / "small" / "kept").iterdir()))
+            assert kept > 1
+            assert (cache.idle(), free(tmp_path / "small") < empty) == (kept * BYTES, True)
+            await cache.give_up()
+            assert (cache.idle(), free(tmp_path / "small")) == (0, empty)
+            assert not (cache._coming or cache._used)
+
+    with small(tmp_path / "small", "64k"):
+        asyncio.run(one_by_one())
+
+
+def with_output(one: Task, made: Path) -> Task:
+    """As it is where something comes of it, of so many pages of a disk."""
+    return replace(one, orders=(replace(order(made.parent, "mp3"), bytes=2 * 4096),))
 
 
 def served(clip: Path, folder: Path, count: int) -> Tasks:

@@ -59,8 +59,8 @@ def pulse(folder: Path) -> Pulse:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(TRIED)
     except OSError as error:
-        return Pulse(free_bytes=_free(folder), why=words(error))
-    return Pulse(free_bytes=_free(folder), why=None)
+        return Pulse(free_bytes=free(folder), why=words(error))
+    return Pulse(free_bytes=free(folder), why=None)
 
 
 def words(error: OSError) -> str:
@@ -73,7 +73,8 @@ def is_trouble(error: OSError) -> bool:
     return error.errno in HOST_TROUBLE | GONE
 
 
-def _free(folder: Path) -> int:
+def free(folder: Path) -> int:
+    """Returns the bytes that are free on its disk; 0 where nobody can tell. It may block."""
     try:
         return psutil.disk_usage(str(folder)).free
     except OSError:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from daemon import host
 from daemon.cluster.growing_pieces import GrowingPieces
-from daemon.cluster.messages import Answer, Ask, Finish, Notice, Told, Words
+from daemon.cluster.messages import Answer, Ask, Finish, Notice, Pulse, Told, Words
 from daemon.cluster.pulse import FULL, DiskWatch, is_trouble, pulse, words
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
@@ -92,7 +92,7 @@ class Workplace:
     ) -> None:
         self._engine = engine
         self._home = home
-        self._disk = DiskWatch(home)
+        self._disk = DiskWatch(home, self._pulse)
         self._folder = home / TASKS
         self._shared = shared
         self._cache = cache
@@ -149,9 +149,16 @@ class Workplace:
     async def renew(self) -> None:
         """Tells how this machine stands, and ends what the daemon wants no more. Raises what `Transfers.renew` does."""
         stands = await self._disk.look()
+        if stands.why and stands.answers:
+            await self._cache.give_up()
         known = set(self._works)  # what came while it was asked is not among what it answers
         current = await self._transfers.renew(stands)
         await self.stop_but([*current, *(task for task in self._works if task not in known)])
+
+    def _pulse(self, home: Path) -> Pulse:
+        """What nobody uses of what is there goes where something else needs the room."""
+        stands = pulse(home)
+        return stands if stands.why else replace(stands, free_bytes=stands.free_bytes + self._cache.idle())
 
     async def stop_but(self, current: list[str]) -> None:
         """Ends what the daemon does not want any more."""
@@ -200,7 +207,8 @@ class Workplace:
     async def _tried(self, task: Task, work: Work, folder: Path) -> Ended:
         """How it ended. What this machine is to blame for is lost, as it is with a machine, and made elsewhere."""
         try:
-            ended = await self._run(task, work, folder)
+            with self._cache.beside(task):
+                ended = await self._run(task, work, folder)
         except HomeTrouble as error:
             return Ended(error=str(error), may_pass=True, disk_full=error.full, cpu_seconds=work.spent)
         except Unreachable as error:
@@ -215,7 +223,7 @@ class Workplace:
             ended = Ended(lost=True, disk_full=ended.disk_full, cpu_seconds=ended.cpu_seconds)
         if ended.lost:
             with suppress(httpx.TransportError):  # so that the daemon knows it before it gives that to anybody
-                await self._transfers.renew(await asyncio.to_thread(pulse, self._home))
+                await self._transfers.renew(await asyncio.to_thread(self._pulse, self._home))
         return ended
 
     async def _live(self, task: Task, work: Work) -> None:
@@ -240,6 +248,7 @@ class Workplace:
 
         async def hold_source() -> None:
             if found := await self._shared.find(task):
+                await self._cache.make_room()
                 ready.set_result(found)
                 return
             async with self._cache.source(task) as path:
