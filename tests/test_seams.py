@@ -52,14 +52,14 @@ def test_what_was_never_written_is_missed_by_who_decodes_all(ffmpeg: str, tmp_pa
     for begin, end in ((0.6, 1), (0.4, 0.7), (0.5, 0.6)):
         whole.write_bytes(content)
         unwritten(whole, begin, end)
-        with pytest.raises(ProbeError, match="it cannot be decoded whole: "):
+        with pytest.raises(ProbeError, match=r"it cannot be decoded whole: |of it are zeros, as of a download"):
             decode_end.decode_all(str(whole), read_media(str(whole), patience=PATIENCE))
 
 
 def test_a_source_that_is_not_whole_is_not_deleted(
     start_daemon: Callable[..., Daemon], inbox: Path, ffmpeg: str
 ) -> None:
-    unwritten(film(ffmpeg, inbox / "film.mkv"), 0.6, 1)
+    unwritten(film(ffmpeg, inbox / "film.mkv"), 0.4, 0.7)
     daemon = watching(start_daemon, inbox, on_success="delete")
     wait_until(lambda: verdicts(daemon) == {"film.mkv": "completed"} and made(inbox), "its result")
     [told] = page(daemon, limit=9)["items"]
