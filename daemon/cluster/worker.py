@@ -130,7 +130,8 @@ def _alone_in(folder: Path) -> Iterator[Path]:
         except OSError as error:
             raise StartupError(f"{folder} is no folder to work in: {error.strerror}") from error
         _refuse_another_s(folder)
-        shutil.rmtree(folder / TASKS, ignore_errors=True)
+        for left in (folder / TASKS, *folder.glob(f"{sandbox_trial.PREFIX}*")):
+            shutil.rmtree(left, ignore_errors=True)
         yield folder
 
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 Mode = Literal["require", "auto", "off"]
 
 PATIENCE = 10.0  # seconds
+PREFIX = "trial-"  # of folders that a trial which was killed leaves
 
 
 async def choose(mode: Mode, encoder: str, readable: tuple[str, ...], folder: Path, prober: Prober) -> Sandbox:
@@ -74,7 +75,7 @@ async def _flaw(encoder: str, readable: tuple[str, ...], folder: Path, prober: P
     """What speaks against the sandbox on this host, in words; None when nothing does."""
     try:
         sandbox.parts()
-        with tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder) as scratch:
             return await _tried(encoder, readable, Path(scratch), prober)
     except sandbox.Shortfall as error:
         return str(error)
