@@ -344,7 +344,7 @@ def gapped(media: Media, found: Spans | None) -> Media:
 
 def _heard(stream: AudioStream, span: Span, clock: float) -> AudioStream:
     """The same as its packets have it: of what begins late, some formats do not tell when."""
-    begin = span.begin - clock
+    begin = span.begin - clock + stream.skipped_seconds
     late = begin if abs(begin - stream.start_seconds) > LEAST_LATE else stream.start_seconds
     return replace(stream, gap_seconds=span.gaps, hidden_seconds=span.hidden, start_seconds=late)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daemon.media import durations
+from daemon.media import durations, musepack
 from daemon.media.allowlist import FORWARD_JUMP
 from daemon.media.jumps import taken_for
 from daemon.media.media_file import MediaFile
@@ -22,4 +22,5 @@ def spans(file: MediaFile, media: Media, patience: float) -> durations.Spans | N
 
 def _read(file: MediaFile, media: Media, patience: float, jump: float) -> durations.Spans | None:
     with opened(file, media.format, read_on=media.begins_late) as container:
-        return durations.spans(container, media, patience, jump)
+        found = durations.spans(container, media, patience, jump)
+    return musepack.ended(found, file.head) if found and media.format == musepack.FORMAT else found

@@ -110,6 +110,7 @@ class AudioStream(Model, frozen=True):
     marks: tuple[str, ...] = ()  # what else it is, such as "comment", in FFmpeg's names
     tags: tuple[str, ...] = ()  # names, in lower case, of what else its track tells
     exact: str | None = None  # the codec of PCM that takes its samples as they are, where 24 bits do not
+    skipped_seconds: float = 0.0  # that its decoder leaves out at the beginning, of which its container says nothing
 
 
 class SubtitleStream(Model, frozen=True):

@@ -10,6 +10,7 @@ from daemon.media import avi, boxes, changes, id3, maker_boxes, matroska, sound_
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Media
 
+OPUS, OPUS_RATE = {"opus", "libopus"}, 48000
 MOTION, WITHIN = (b"MotionPhoto", b"MicroVideo"), 256 * 1024  # what XMP says, and bytes in which it does
 
 
@@ -21,7 +22,7 @@ def completed(file: MediaFile, media: Media) -> Media:
     return replace(
         media,
         video=media.video and _track(media.video, told),
-        audio=tuple(_begun(_track(stream, told), late) for stream in media.audio),
+        audio=tuple(_skipping(file, media, _begun(_track(stream, told), late)) for stream in media.audio),
         subtitles=tuple(_track(stream, told) for stream in media.subtitles),
         languages_differ=any(track.full_language and not track.has_language for track in told),
         cropped=_crops(file, media, told),
@@ -61,6 +62,17 @@ def _begun(stream: AudioStream, late: tuple[float, ...]) -> AudioStream:
     """The same, which begins when its header says."""
     seconds = late[stream.index] if stream.index < len(late) else 0.0
     return replace(stream, start_seconds=stream.start_seconds + seconds) if seconds else stream
+
+
+def _skipping(file: MediaFile, media: Media, stream: AudioStream) -> AudioStream:
+    """The same beside a picture, which is heard when its decoder has left out what Opus has it leave out at the
+    beginning: the edit list of an MP4 takes that away, where there is one."""
+    tracks, edits = boxes.tracks(file.index), boxes.edits(file.index)
+    if media.video is None or stream.codec not in OPUS or stream.index >= len(tracks) or edits[stream.index]:
+        return stream
+    _, _, told = b"".join(tracks[stream.index].described).partition(b"dOps")
+    seconds = int.from_bytes(told[2:4], "big") / OPUS_RATE
+    return replace(stream, start_seconds=stream.start_seconds + seconds, skipped_seconds=seconds)
 
 
 def _crops(file: MediaFile, media: Media, told: tuple[matroska.Track, ...]) -> bool:

@@ -1,0 +1,47 @@
+"""What browsers and libraries of music write otherwise than FFmpeg does comes out whole."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from specimens import AV1, H264, OPUS, PCM, encoded, heard
+from surroundings import need, thorough
+from test_kinds import make
+from test_unread import defaults, made
+
+from daemon.media.describe import read_media
+from daemon.proof.differences import differences
+from daemon.recipes.command import plan
+
+
+def unedited(whole: bytes) -> bytes:
+    """As Chromium writes Opus into MP4: 80 ms are to be left out at its beginning, and no edit list does that."""
+    at = whole.index(b"dOps") + 6
+    return (whole[:at] + (3840).to_bytes(2, "big") + whole[at + 2 :]).replace(b"edts", b"free")
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "remux-mp4", *map(thorough, ["archive-hevc", "webm-720p", "mp3"])])
+def test_sound_of_which_a_decoder_leaves_out_the_beginning_is_as_late(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    media = read_media(str(made(ffmpeg, tmp_path, "talk.mp4", encoded(*H264, "-bf", "0", *OPUS), edit=unedited)))
+    assert media.audio[0].start_seconds == pytest.approx(0.08, abs=0.001)
+    output = make(ffmpeg, tmp_path / "talk.mp4", tmp_path, preset)
+    assert differences(read_media(str(output)), plan(media, preset, defaults(preset))) == []
+
+
+def test_transparency_that_a_browser_tells_of_any_film_is_told_to_be_lost(ffmpeg: str, tmp_path: Path) -> None:
+    path = made(ffmpeg, tmp_path, "talk.webm", encoded(*AV1, *OPUS, "-metadata:s:v", "alpha_mode=1"))
+    planned = plan(read_media(str(path)), "remux-mp4", defaults("remux-mp4"))
+    assert [fact.what for fact in planned.contents.left_out] == ["transparency"]
+    assert differences(read_media(str(make(ffmpeg, path, tmp_path, "remux-mp4"))), planned) == []
+
+
+def test_a_musepack_file_lasts_as_long_as_its_header_says(ffmpeg: str, tmp_path: Path) -> None:
+    encoder, song = need("mpcenc", "musepack-tools"), tmp_path / "song.mpc"
+    source = made(ffmpeg, tmp_path, "song.wav", heard(*PCM, "-ar", "44100", seconds=4.0))
+    subprocess.run([encoder, "--silent", str(source), str(song)], check=True)
+    media = read_media(str(song))
+    assert media.duration_seconds == pytest.approx(4, abs=0.01)
+    output = read_media(str(make(ffmpeg, song, tmp_path, "mp3")))
+    assert differences(output, plan(media, "mp3", defaults("mp3"))) == []
