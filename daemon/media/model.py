@@ -65,6 +65,7 @@ class VideoStream(Model, frozen=True):
     fleeting: int = 0  # of them, that follow the one before at once, so that no screen shows both
     reordered: bool = False  # whether pictures are stored in another order than they are shown in
     counted: bool = False  # whether all that its container tells of their times is that they follow each other
+    by_decoding: bool = False  # whether its container tells when pictures are decoded, and not when they are shown
     unstamped: int = 0  # pictures at its beginning of which nothing tells when they are shown
     early_seconds: float = 0.0  # before the moment that FFmpeg takes for its first
     late_seconds: float = 0.0  # at most, after a picture is to be shown, until its packet is to be decoded

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from daemon.media import avi, boxes, changes, id3, maker_boxes, matroska, sound_tags
 from daemon.media.media_file import MediaFile
-from daemon.media.model import AudioStream, Media
+from daemon.media.model import AudioStream, Media, VideoStream
 
+OF_AVI = "V_MS/VFW"  # how codecs of AVI are called in Matroska
 OPUS, OPUS_RATE = {"opus", "libopus"}, 48000
 MOTION, WITHIN = (b"MotionPhoto", b"MicroVideo"), 256 * 1024  # what XMP says, and bytes in which it does
 
@@ -21,7 +22,7 @@ def completed(file: MediaFile, media: Media) -> Media:
     twice = {*untold.tags, *boxes.repeated_tags(file.index), *id3.repeated(file.head)}
     return replace(
         media,
-        video=media.video and _track(media.video, told),
+        video=media.video and _by_decoding(_track(media.video, told), told),
         audio=tuple(_skipping(file, media, _begun(_track(stream, told), late)) for stream in media.audio),
         subtitles=tuple(_track(stream, told) for stream in media.subtitles),
         languages_differ=any(track.full_language and not track.has_language for track in told),
@@ -56,6 +57,11 @@ def _track(stream: Any, told: tuple[matroska.Track, ...]) -> Any:
     own = {} if track.has_language or not track.full_language else {"language": track.full_language}
     more = track.full_language if track.has_language and "-" in (track.full_language or "") else None
     return replace(stream, **own, full_language=more, disabled=not track.enabled)
+
+
+def _by_decoding(stream: VideoStream, told: tuple[matroska.Track, ...]) -> VideoStream:
+    """The same, of which a Matroska tells what the AVI did that it was made of."""
+    return replace(stream, by_decoding=stream.index < len(told) and told[stream.index].codec.startswith(OF_AVI))
 
 
 def _begun(stream: AudioStream, late: tuple[float, ...]) -> AudioStream:

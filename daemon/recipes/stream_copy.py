@@ -31,7 +31,7 @@ def muddled(media: Media) -> bool:
     if picture is None:
         return False
     untold = media.format in {"h264", "hevc"} or (media.format == "asf" and picture.codec in FOREIGN)
-    return (picture.reordered and untold) or picture.counted or picture.unstamped > 0
+    return (picture.reordered and (untold or picture.by_decoding)) or picture.counted or picture.unstamped > 0
 
 
 def picture_options(media: Media, container: str) -> Options:

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from specimens import AV1, H264, OPUS, PCM, encoded, heard
+from specimens import AV1, H264, MP3, MPEG4, OPUS, PCM, encoded, heard
 from surroundings import need, thorough
 from test_kinds import make
 from test_unread import defaults, made
 
+from daemon.errors import UnsuitableSource
 from daemon.media.describe import read_media
 from daemon.proof.differences import differences
 from daemon.recipes.command import plan
@@ -45,3 +46,22 @@ def test_a_musepack_file_lasts_as_long_as_its_header_says(ffmpeg: str, tmp_path:
     assert media.duration_seconds == pytest.approx(4, abs=0.01)
     output = read_media(str(make(ffmpeg, song, tmp_path, "mp3")))
     assert differences(output, plan(media, "mp3", defaults("mp3"))) == []
+
+
+@pytest.mark.parametrize(("pictures", "copied"), [(["-bf", "2"], False), (["-bf", "0"], True)])
+def test_pictures_that_an_avi_had_and_a_matroska_has_now_are_copied_where_they_are_in_order(
+    ffmpeg: str, tmp_path: Path, pictures: list[str], copied: bool
+) -> None:
+    """Of these mkvmerge tells when they are decoded, as the AVI did, which FFmpeg takes for when they are shown."""
+    merge, path = need("mkvmerge", "mkvtoolnix"), tmp_path / "rip.mkv"
+    source = made(ffmpeg, tmp_path, "rip.avi", encoded(*MPEG4, *pictures, *MP3))
+    subprocess.run([merge, "-q", "-o", str(path), str(source)], check=True)
+    media = read_media(str(path))
+    if copied:
+        assert plan(media, "remux-mp4", defaults("remux-mp4")).copied
+        return
+    for preset in ("remux-mp4", "remux-mkv"):
+        with pytest.raises(UnsuitableSource, match="does not tell when all of its pictures are shown"):
+            plan(media, preset, defaults(preset))
+    output = make(ffmpeg, path, tmp_path, "h264-480p")
+    assert differences(read_media(str(output)), plan(media, "h264-480p", defaults("h264-480p"))) == []
