@@ -125,7 +125,7 @@ def test_a_line_that_breaks_for_seconds_costs_nothing(lines: Lines, cluster: Clu
 
 
 @pytest.mark.thorough
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(400)
 def test_a_machine_that_is_cut_off_for_good_ends_by_itself_and_another_goes_on(
     lines: Lines, cluster: Cluster, long_clip: Path
 ) -> None:
