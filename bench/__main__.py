@@ -27,7 +27,7 @@ from bench.events import events
 from bench.fetches import fetches
 from bench.interruptions import interruptions
 from bench.large import large
-from bench.machines import alone, standins
+from bench.machines import alone, clustered, here, machine, standins
 from bench.queue import queue
 from bench.race import race
 from bench.report import Report, plot
@@ -106,21 +106,34 @@ async def _launches() -> dict[str, list[float]]:
 
 
 def cancel() -> None:
-    """A running x264 encode (720p), at three of its speeds: from the cancel's request to its receipt."""
-    with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name), FFSPOOL_SOURCE_ROOTS=name) as running:
-        clip = make_clip(folder / "clip.mp4", 120)
-        for speed in ("ultrafast", "veryfast", "medium"):
-            waits, encoder, stages = list[float](), list[float](), list[str]()
-            for turn in range(CANCELS):
-                took, stopped = _cancel(running, clip, speed, LOOKS_EVERY * turn / CANCELS)
-                waits.append(took)
-                encoder.append(stopped["seconds"])
-                stages.append(stopped["stage"])
-            counted = ", ".join(f"{stages.count(stage)} × {stage}" for stage in sorted(set(stages)))
-            print(
-                f"cancel of a running x264 encode ({speed}) answered: {spread(waits)}; ended by {counted}; "
-                f"of it ffmpeg took {statistics.median(encoder) * 1e3:.0f} ms to end"
-            )
+    """A running x264 encode (720p), here and on another machine: from the cancel's request to its receipt."""
+    with tempfile.TemporaryDirectory() as name, daemon(Path(name), FFSPOOL_SOURCE_ROOTS=name) as running:
+        _cancels(running, Path(name), "a running x264 encode")
+    with (
+        tempfile.TemporaryDirectory() as name,
+        clustered(Path(name)) as running,
+        machine(Path(name), "box2", {"FFSPOOL_CONFIG": f"{name}/ffspool.toml"}),
+    ):
+        wait_until(lambda: here(running) == 1)
+        _cancels(running, Path(name), "one on another machine")
+
+
+def _cancels(running: Daemon, folder: Path, what: str) -> None:
+    """Of each of three speeds of x264 several."""
+    clip = make_clip(folder / "clip.mp4", 120)
+    for speed in ("ultrafast", "veryfast", "medium"):
+        waits, encoder, stages = list[float](), list[float](), list[str]()
+        for turn in range(CANCELS):
+            took, stopped = _cancel(running, clip, speed, LOOKS_EVERY * turn / CANCELS)
+            waits.append(took)
+            encoder.append(stopped["seconds"])
+            stages.append(stopped["stage"])
+        counted = ", ".join(f"{stages.count(stage)} × {stage}" for stage in sorted(set(stages)))
+        beyond = statistics.median(took - ended for took, ended in zip(waits, encoder, strict=True))
+        print(
+            f"cancel of {what} ({speed}) answered: {spread(waits)}; ended by {counted}; "
+            f"of it ffmpeg took {statistics.median(encoder) * 1e3:.0f} ms to end, and all else {beyond * 1e3:.0f} ms"
+        )
 
 
 def _cancel(running: Daemon, clip: Path, speed: str, pause: float) -> tuple[float, Any]:

@@ -5,13 +5,14 @@ none.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +40,24 @@ def clustered(folder: Path, *, local_slots: int = 0) -> Iterator[Daemon]:
     )
     with daemon(folder, FFSPOOL_CONFIG=str(config)) as running:
         yield running
+
+
+@contextmanager
+def machine(place: Path, name: str, surroundings: Mapping[str, str], *, within: Sequence[str] = ()) -> Iterator[None]:
+    """One of one slot that works for the daemon whose state is in `place`; `within` is a command that starts it."""
+    env = {**os.environ, **surroundings, "FFSPOOL_STATE_DIR": str(place / "state")}
+    ffspool = [sys.executable, "-m", "daemon.cli"]
+    invited = subprocess.run([*ffspool, "cluster", "invite", name], env=env, capture_output=True, check=True).stdout
+    invitation = place / f"{name}.invite"
+    invitation.write_bytes(invited)
+    work = [*within, *ffspool, "worker", str(invitation), "--slots", "1", "--work", str(place / name)]
+    with (place / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(work, env=env, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def here(running: Daemon) -> int:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from bench.clips import make_clip, make_scenes
 from bench.daemons import Daemon, daemon, wait_until
+from bench.machines import here, machine
 
 PERIOD, QUARTER, EIGHTH = 100_000, 25_000, 12_500  # microseconds
 FOR_BATCH = (QUARTER, (1, 2, 4)), (EIGHTH, (1, 8))  # how many machines
@@ -63,7 +62,7 @@ def _took(folder: Path, count: int, files: Iterable[Path], resume_from: str, quo
         running = stack.enter_context(daemon(place, **surroundings))
         for number in range(count):
             stack.enter_context(_machine(place, f"box{number}", surroundings, quota))
-        wait_until(lambda: _at_work(running) == count, every=0.1)
+        wait_until(lambda: here(running) == count, every=0.1)
         running.settle()
         began = time.monotonic()
         jobs = [_submitted(running, file) for file in files]
@@ -77,26 +76,12 @@ def _submitted(running: Daemon, file: Path) -> str:
     return str(running.client.post("/api/jobs", json=wish).raise_for_status().json()["id"])
 
 
-def _at_work(running: Daemon) -> int:
-    return sum(one["state"] == "working" for one in running.client.get("/api/machines").json()["items"])
-
-
 @contextmanager
 def _machine(place: Path, name: str, surroundings: dict[str, str], quota: int) -> Iterator[None]:
-    env = {**os.environ, **surroundings, "FFSPOOL_STATE_DIR": str(place / "state")}
-    ffspool = [sys.executable, "-m", "daemon.cli"]
-    invited = subprocess.run([*ffspool, "cluster", "invite", name], env=env, capture_output=True, check=True).stdout
-    invitation = place / f"{name}.invite"
-    invitation.write_bytes(invited)
-    with _bounded(name, quota) as procs, (place / f"{name}.log").open("ab") as log:
-        work = [*ffspool, "worker", str(invitation), "--slots", "1", "--work", str(place / name)]
-        into = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(procs), *work]
-        process = subprocess.Popen(into, env=env, stdout=log, stderr=log)
-        try:
+    with _bounded(name, quota) as procs:
+        into = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(procs)]
+        with machine(place, name, surroundings, within=into):
             yield
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 def _groups() -> Path | None:
