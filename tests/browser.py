@@ -142,11 +142,20 @@ def drop_from_disk(page: Page, *paths: Path) -> None:
     """Drags files and folders from the host's desktop onto the page."""
     chrome = page.context.new_cdp_session(page)
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver"):
+
+    def send(kind: str) -> None:
         chrome.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
-    page.get_by_text("Drop to add").wait_for()  # before it said so, a drop would be refused
-    for kind in ("dragOver", "drop"):
-        chrome.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+    def dropped() -> bool:
+        """Whether the page got them: a browser that has not heard yet that it takes them gives it nothing."""
+        for kind in ("dragEnter", "dragOver"):
+            send(kind)
+        page.evaluate("new Promise(requestAnimationFrame)")  # by then the page has answered
+        send("drop")
+        return bool(page.evaluate("new Promise(requestAnimationFrame).then(() => window.dropped)"))
+
+    page.evaluate("addEventListener('drop', () => (window.dropped = true))")
+    wait_until(dropped, "the page to get what is dropped")
 
 
 def paste(page: Page, name: str, content: bytes) -> None:
