@@ -274,6 +274,7 @@ def verdicts(daemon: Daemon) -> dict[str, str]:
         ({"codec_not": ("H264",)}, "it is h264 already"),
         ({"codec_not": ("hevc", "H.264")}, "it is h264 already"),
         ({"codec_not": ("AVC",)}, "it is h264 already"),
+        ({"codec_not": ("h-264",)}, "it is h264 already"),
         ({"min_height": 721}, "its picture has 720 lines, fewer than 721"),
         ({"min_bitrate_kbps": 801}, "it has 800 kbit/s, fewer than 801"),
         ({"container": ("mkv",)}, "its container is mov, none of mkv"),
@@ -389,6 +390,7 @@ def over(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
     }
 
 
+KNOWN = When(codec_not=("H.265", "MPEG-4", "adpcm_4xm"))  # of which one is decoded nowhere here
 INNER = {**to("z", "in", on_success="delete"), "path": "x/y"}
 
 
@@ -407,6 +409,8 @@ INNER = {**to("z", "in", on_success="delete"), "path": "x/y"}
         ([to("y", deliver=Deliver(folder="y", name="../{stem}"))], "name template"),
         ([to("y", deliver=Deliver(url="https://host/{title}"))], "title"),
         ([to("y", deliver=Deliver(url="https://10.0.0.7/{stem}"))], "a private or reserved address"),
+        ([{"when": When(codec_not=("h264", "hvec"))}], "there is no codec 'hvec': did you mean hevc?"),
+        ([{"when": When(codec_not=("qqq",))}], "there is no codec 'qqq': name it as FFmpeg does"),
         ([{"path": "missing"}], "missing does not exist"),
         ([{"path": "file"}], "file is no folder"),
         ([{"path": "state/spool"}], "is in the state dir"),
@@ -431,7 +435,7 @@ def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, wor
     assert "In the file, line 3: the folder " in str(refused.value) or "`preset`" in words
     harmless = [over("x/y", recursive=True, exclude=("y/*",)), over("y", "z", recursive=True)]
     asyncio.run(checks.check([folder(tmp_path, **one) for one in harmless], Library(), settings))
-    harmless = [to("x/made", recursive=True), to("x", "y"), {"name": "away", "path": "mount/films"}]
+    harmless = [to("x/made", recursive=True), to("x", "y"), {"name": "away", "path": "mount/films", "when": KNOWN}]
     asyncio.run(checks.check([folder(tmp_path, **one) for one in harmless], Library(), settings))
     inner = {**to("z", "in", on_success="delete"), "path": "x/y"}
     for outer in ({"recursive": False}, {"recursive": True, "exclude": ("y/*",)}):

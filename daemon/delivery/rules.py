@@ -5,6 +5,8 @@ Those may have been written since it was taken.
 
 from __future__ import annotations
 
+import re
+
 from daemon.config_tables import Folder, When
 from daemon.meant_files import is_meant
 from daemon.media.model import Media
@@ -52,6 +54,12 @@ def refusal_of_size(when: When, size: int) -> str | None:
     return f"{BY_RULE}{found}" if found else None
 
 
+def codec_called(name: str) -> str:
+    """Returns FFmpeg's name of a codec that people call so: `hevc` for `H.265`. Whether there is one is not said."""
+    plain = re.sub(r"[. -]", "", name.lower())
+    return CODECS.get(plain, plain)
+
+
 def left_out(folder: Folder, name: str) -> str | None:
     """Returns why a folder does not take what is called so any more; None: it does."""
     if "/" in name and not folder.recursive:
@@ -78,7 +86,7 @@ def too_young(folder: Folder, modified: int, now: float) -> str | None:
 
 def _by_picture(when: When, media: Media) -> str | None:
     codec = media.video.codec if media.video else media.audio[0].codec if media.audio else None
-    if codec in {CODECS.get(name, name) for name in map(_plain, when.codec_not)}:
+    if codec in set(map(codec_called, when.codec_not)):
         return f"it is {codec} already"
     if when.min_height is None:
         return None
@@ -87,11 +95,6 @@ def _by_picture(when: When, media: Media) -> str | None:
     if media.video.height < when.min_height:
         return f"its picture has {media.video.height} lines, fewer than {when.min_height}"
     return None
-
-
-def _plain(codec: str) -> str:
-    """How a codec that is called so may be called in FFmpeg's way: `h265` for `H.265`."""
-    return codec.lower().replace(".", "")
 
 
 def _by_container(when: When, media: Media) -> str | None:

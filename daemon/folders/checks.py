@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,15 +13,18 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
-from daemon.config_tables import AnyFolder, Folder
+from daemon.config_tables import AnyFolder, Folder, When
 from daemon.delivery.place import WEB
+from daemon.delivery.rules import CODECS, codec_called
 from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_twice, refuse_unsafe, refuse_unusable, refuse_watched
 from daemon.folders.overwriting import refuse_one_name, refuse_overwritten, refuse_shared, results
+from daemon.media.allowlist import DECODERS
 from daemon.models import Deliver, VariationRequest, Wanted
 from daemon.mounts import Place, known_as, place
 from daemon.name_template import NameTemplate
 from daemon.presets.library import Library
+from daemon.process import ffmpeg_binary
 from daemon.settings import Settings
 from daemon.source_files import GONE, lies_below
 from daemon.storage.receivers import Receivers
@@ -48,6 +52,7 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
         refuse_unsafe(folder, wanted, settings)
         refuse_watched(folder, local, places, kept)
         refuse_one_name(folder.deliver, where)
+        await _refuse_unknown_codecs(folder.when, settings, where)
         if folder.deliver:
             await _refuse_unmet(folder.deliver, settings, where)
         target = _target(folder, settings.output_roots, where)
@@ -118,6 +123,17 @@ def _target(folder: AnyFolder, roots: Sequence[Path], where: str) -> str:
     if not any(_is_in(target, os.path.normpath(root)) for root in roots):
         raise StartupError(f"{where}: {folder.deliver.folder} is below no output root: name one (`output_roots`)")
     return target
+
+
+async def _refuse_unknown_codecs(when: When, settings: Settings, where: str) -> None:
+    """Refuses names of codecs that there are not, which would keep nothing out; FFmpeg is asked about rare ones."""
+    for name in when.codec_not:
+        codec = codec_called(name)
+        if codec in DECODERS or await ffmpeg_binary.knows_codec(ffmpeg_binary.locate(settings.ffmpeg), codec):
+            continue
+        close = difflib.get_close_matches(codec, (*DECODERS, *CODECS), n=1)
+        hint = f"did you mean {close[0]}?" if close else "name it as FFmpeg does, such as hevc"
+        raise StartupError(f"{where}: in `codec_not`, there is no codec {name!r}: {hint}")
 
 
 async def _refuse_unmet(wish: Deliver, settings: Settings, where: str) -> None:

@@ -66,3 +66,17 @@ async def build(program: str) -> Build:
         raise StartupError(f"the encoder {program} does not run (exit code {ended.code}): {words}")
     file = await asyncio.to_thread(os.stat, program)
     return Build(first, hashlib.sha256(f"{said}{file.st_size} {file.st_mtime_ns}".encode()).hexdigest())
+
+
+async def knows_codec(program: str, codec: str) -> bool:
+    """Returns whether it has heard of a codec of that name, or of a decoder, whether or not it can decode it.
+
+    One that does not answer is taken to have.
+    """
+    asked = ["ffmpeg", "-hide_banner", "-h", f"decoder={codec}"]
+    child = spawn(asked, program=program, folder=Path("/"), limits=Limits(), environment={})
+    try:
+        _, said, complaint = await hear(child, PATIENCE)
+    except TimeoutError:
+        return True
+    return "is not recognized" not in f"{said}{complaint}"
