@@ -87,6 +87,7 @@ PCM = {f"pcm_{kind}" for kind in ("u8", "s16le", "s16be", "s24le", "s24be", "s32
 PCM |= {"pcm_s24be", "pcm_s32be", "pcm_s64le", "pcm_f64le", "pcm_alaw", "pcm_mulaw", "wavpack", "tta"}
 OLD = {"flv1", "theora", "mjpeg", "prores", "ffv1", "huffyuv", "ffvhuff", "vc1", "wmv1", "wmv2", "wmv3", "h263"}
 OLD |= {"cfhd", "dxv", "hap", "jpeg2000", "magicyuv", "snow", "v210", "r210", "r10k", "zmbv", "flashsv", "zlib", "h261"}
+OLD |= {"adpcm_ms", "adpcm_ima_wav", "adpcm_yamaha", "adpcm_g722"}
 HOLDS = {
     "remux-webm": WEBM,
     "remux-mp4": MP4 | MORE_IN_MP4,

@@ -13,11 +13,28 @@ import ebml
 import msgspec
 import pytest
 from conftest import Daemon
-from specimens import AAC, H264, MPEG2, PCM, VP9, Step, encoded, film, heard, mapped, picture, run, silent, sound
+from specimens import (
+    AAC,
+    H264,
+    MJPEG,
+    MPEG2,
+    MPEG4,
+    PCM,
+    VP9,
+    Step,
+    encoded,
+    film,
+    heard,
+    mapped,
+    picture,
+    run,
+    silent,
+    sound,
+)
 from surroundings import thorough
 from test_kinds import frames, lasting, make
 
-from daemon.errors import ProbeError
+from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media.describe import read_media
 from daemon.presets.builtin import PRESETS
 from daemon.recipes.command import plan
@@ -80,9 +97,17 @@ HELD = {
     "true.tta": heard("-c:a", "tta"),
     "g722.nut": encoded(*H264, "-c:a", "g722", "-ar", "16000", "-f", "nut", channels="mono"),
     "yamaha.avi": encoded(*H264, "-c:a", "adpcm_yamaha"),
+    "game.avi": encoded(*MPEG4, "-c:a", "adpcm_ms"),
+    "camera.avi": encoded(*MJPEG, "-c:a", "adpcm_ima_wav", "-ar", "11024"),
+    "camera.mov": encoded(*MJPEG, "-c:a", "adpcm_ima_wav"),
     "old.flv": encoded("-c:v", "flv1", "-c:a", "libmp3lame", "-ar", "44100"),
     "older.avi": encoded("-c:v", "cinepak", "-c:a", "pcm_u8", "-ar", "22050", seconds=0.4),
 }
+
+
+def samples(path: Path) -> bytes:
+    with av.open(str(path)) as container:
+        return b"".join(frame.to_ndarray().tobytes() for frame in container.decode(audio=0))
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -94,6 +119,16 @@ def test_matroska_takes_copies_of_what_it_can_hold(ffmpeg: str, tmp_path: Path, 
         stream.codec for stream in read_media(str(path)).audio
     ]
     assert lasting(output, "audio") == pytest.approx(seconds, abs=0.05)
+    assert samples(output) == samples(path)
+
+
+def test_sound_of_which_the_source_does_not_tell_what_matroska_does_becomes_flac(ffmpeg: str, tmp_path: Path) -> None:
+    path = made(ffmpeg, tmp_path, "blocks.nut", encoded(*H264, "-c:a", "adpcm_ms", "-f", "nut", seconds=0.4))
+    with pytest.raises(UnsuitableSource, match="cannot hold the source's adpcm_ms"):
+        plan(read_media(str(path)), "remux-mkv", defaults("remux-mkv"))
+    output = make(ffmpeg, path, tmp_path, "archive-hevc", speed="ultrafast")
+    assert [stream.codec for stream in read_media(str(output)).audio] == ["flac"]
+    assert samples(output) == samples(path)
 
 
 @pytest.mark.parametrize(("codec", "channels"), [("pcm_s24le", "5.1(side)"), ("pcm_f64be", "stereo")])

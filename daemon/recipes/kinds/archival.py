@@ -26,6 +26,7 @@ LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a
 RAW = {"yuv420p", "yuv422p", "yuvj420p", "yuvj422p", "yuv410p", "yuv411p", "yuyv422", "uyvy422", "yvyu422"}
 RAW |= {"gray", "nv12", "nv21", "rgba"}
 FLOATING = re.compile(r"f(?:16|32)(?:le|be)?$")
+OF_BLOCKS = {"adpcm_ms", "adpcm_ima_wav"}  # sound of which NUT does not tell how large a block is, as Matroska does
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
 _OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
@@ -33,7 +34,7 @@ _SOUND = "pcm_s64le pcm_u8 pcm_alaw pcm_mulaw vorbis truehd mlp wmav2 wmapro mp1
 _PCM = " ".join(f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
 _EDITED = "cfhd dxv hap jpeg2000 magicyuv snow v210 r210 r10k speedhq y41p yuv4 cljr asv1 asv2 jpegls"
 _SCREENS = "zmbv flashsv zlib h261"
-_RARE = "dvvideo adpcm_yamaha adpcm_g722 wavpack tta flv1 cinepak msvideo1"
+_RARE = "dvvideo adpcm_yamaha adpcm_g722 adpcm_ms adpcm_ima_wav wavpack tta flv1 cinepak msvideo1"
 HOLDS = {
     "mp4": set(f"{_MP4} {_PCM} mjpeg jpeg2000".split()),
     "webm": {"vp8", "vp9", "av1", "opus", "vorbis"},
@@ -96,6 +97,10 @@ def _refuse_untrue(media: Media, kept: Iterable[AudioStream | VideoStream], cont
         )
 
 
+def _holds(container: str, media: Media, codec: str) -> bool:
+    return codec in HOLDS[container] and not (media.format == "nut" and codec in OF_BLOCKS)
+
+
 def _is_turned(picture: VideoStream) -> bool:
     return bool(picture.rotation or picture.tilt or picture.mirrored)
 
@@ -103,7 +108,7 @@ def _is_turned(picture: VideoStream) -> bool:
 def _strange(container: str, media: Media, heard: Iterable[AudioStream]) -> list[str]:
     """Names what that container cannot hold of picture and sound."""
     codecs = [*([media.video.codec] if media.video else []), *(stream.codec for stream in heard)]
-    strange = [codec for codec in codecs if codec not in HOLDS[container]]
+    strange = [codec for codec in codecs if not _holds(container, media, codec)]
     picture = media.video
     if picture and picture.codec == "rawvideo" and container == "matroska" and picture.pixel_format not in RAW:
         strange.append(f"rawvideo ({picture.pixel_format})")
@@ -145,7 +150,7 @@ def _sound_as_it_is(media: Media, streams: Iterable[AudioStream]) -> Options:
     strange = [
         number
         for number, stream in enumerate(streams)
-        if anew or stream.codec not in HOLDS["matroska"] or stream.hidden_seconds > MOST_HIDDEN
+        if anew or not _holds("matroska", media, stream.codec) or stream.hidden_seconds > MOST_HIDDEN
     ]
     return {"c:a": "copy", **{f"c:a:{number}": "flac" for number in strange}}
 
@@ -177,7 +182,7 @@ def _finer(stream: AudioStream, media: Media) -> str | None:
     sound field."""
     if stream.exact is None and stream.channels <= MOST_IN_FLAC and not of_all_around(stream):
         return None
-    return "copy" if stream.codec in HOLDS["matroska"] and not media.uncopied else stream.exact or "pcm_s24le"
+    return "copy" if _holds("matroska", media, stream.codec) and not media.uncopied else stream.exact or "pcm_s24le"
 
 
 def _sliced(picture: VideoStream) -> Options:
