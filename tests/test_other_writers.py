@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from specimens import AV1, H264, MP3, MPEG4, OPUS, PCM, encoded, heard
+from specimens import AV1, COPY, H264, MP3, MPEG4, OPUS, PCM, SOFT_ALPHA, VP8, VP9, encoded, heard, silent
 from surroundings import need, thorough
 from test_kinds import make
 from test_unread import defaults, made
@@ -31,11 +31,29 @@ def test_sound_of_which_a_decoder_leaves_out_the_beginning_is_as_late(ffmpeg: st
     assert differences(read_media(str(output)), plan(media, preset, defaults(preset))) == []
 
 
-def test_transparency_that_a_browser_tells_of_any_film_is_told_to_be_lost(ffmpeg: str, tmp_path: Path) -> None:
-    path = made(ffmpeg, tmp_path, "talk.webm", encoded(*AV1, *OPUS, "-metadata:s:v", "alpha_mode=1"))
-    planned = plan(read_media(str(path)), "remux-mp4", defaults("remux-mp4"))
-    assert [fact.what for fact in planned.contents.left_out] == ["transparency"]
-    assert differences(read_media(str(make(ffmpeg, path, tmp_path, "remux-mp4"))), planned) == []
+@pytest.mark.parametrize("codec", [VP8, *map(thorough, [VP9, AV1])])
+def test_transparency_that_a_browser_tells_of_any_film_is_looked_for(
+    ffmpeg: str, tmp_path: Path, codec: list[str]
+) -> None:
+    path = made(ffmpeg, tmp_path, "talk.webm", encoded(*codec, *OPUS, "-metadata:s:v", "alpha_mode=1"))
+    planned = plan(read_media(str(path)), "h264-480p", defaults("h264-480p"))
+    assert [fact for fact in planned.contents.left_out if not fact.meant] == []
+
+
+def test_transparency_that_comes_late_in_a_film_is_found(ffmpeg: str, tmp_path: Path) -> None:
+    told = [*VP9, "-metadata:s:v", "alpha_mode=1"]
+    (tmp_path / "parts.txt").write_text("file opaque.webm\nfile clear.webm\n")
+    path = made(
+        ffmpeg,
+        tmp_path,
+        "stream.webm",
+        silent(*told, rate="60", seconds=5.0, to="{work}/opaque.webm"),
+        silent(*told, more=SOFT_ALPHA, seconds=0.4, to="{work}/clear.webm"),
+        ["-f", "concat", "-i", "{work}/parts.txt", *COPY, "-metadata:s:v", "alpha_mode=1", "{out}"],
+    )
+    picture = read_media(str(path)).video
+    assert picture
+    assert picture.alpha
 
 
 def test_a_musepack_file_lasts_as_long_as_its_header_says(ffmpeg: str, tmp_path: Path) -> None:

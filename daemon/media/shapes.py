@@ -14,6 +14,8 @@ from daemon.media import colours
 from daemon.media.allowlist import MAX_PIXELS
 from daemon.media.model import Colour
 
+APART = {"vp8", "vp9", "av1", "h264"}  # codecs whose transparency is a stream of its own beside each picture
+ADDED, ALPHA = "matroska_block_additional", (1).to_bytes(8, "big")  # what lies beside a packet, and how that begins
 LOOKED_AT = 4096  # bytes at the beginning of a packet
 MOST_TOLD = 8  # ways of one stream that are looked at
 _SLICES_ABOVE, _SLICES = {20, 21}, 32  # kinds of units: of layers in H.264; those of HEVC below this
@@ -54,6 +56,8 @@ class Shapes:
         self._told, self._sets = set[bytes](), set[bytes]()
         self.colours: list[Colour] = []  # of frames that are told otherwise than the first
         self._in_packets = False
+        self._beside = codec.codec.canonical_name in APART
+        self._alpha = False
         self._reader: Callable[[bytes], Iterator[bytes]] | None = None
         if codec.name in {"h264", "hevc"}:
             of_h264, length = codec.name == "h264", _length(codec)
@@ -77,8 +81,15 @@ class Shapes:
         """Tells whether packets of HEVC hold other parameters than those before, as in broadcasts."""
         return len(self._sets) > 1
 
+    @property
+    def opaque(self) -> bool:
+        """Tells whether no packet had beside it what WebM keeps transparency in, of a codec that has none itself."""
+        return self._beside and not self._alpha
+
     def take(self, packet: Any) -> None:
-        """Reads the beginning of a packet with which decoders can begin."""
+        """Reads the beginning of a packet with which decoders can begin, and what lies beside any."""
+        if self.opaque and packet.has_sidedata(ADDED):
+            self._alpha = any(bytes(one)[:8] == ALPHA for one in packet.iter_sidedata() if one.data_type == ADDED)
         if not self._reader or not packet.is_keyframe:
             return
         begin = bytes(memoryview(packet)[:LOOKED_AT])

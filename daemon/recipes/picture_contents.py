@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from daemon.media.model import TIMED, VideoStream
+from daemon.media.shapes import APART
 from daemon.models import Kept, LeftOut
 from daemon.recipes.account import Account, Facts, either
 from daemon.recipes.picture import is_mistaken, is_thinned, may_change_shape
@@ -12,7 +13,6 @@ from daemon.recipes.picture import is_mistaken, is_thinned, may_change_shape
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 STAYS = {"hdr10+": "hdr10"}  # of HDR, what an encode passes on
 SEE_THROUGH = {"libvpx-vp9", "gif", "libwebp_anim"}  # encoders that are given what is transparent, where it is
-APART = {"vp8", "vp9", "av1", "h264"}  # whose transparency is a stream of its own beside each picture
 
 
 def facts(account: Account) -> Facts:
