@@ -48,6 +48,7 @@ class Work:
         self.running: asyncio.Task[Ended] | None = None  # the engine's; None while the source is on its way
         self.fetching: asyncio.Task[None] | None = None
         self.held = False
+        self.asked = 0  # the number of what was asked last
         self.told = asyncio.Event()  # what its encoder said
         self.over = asyncio.Event()
         self.stopped: Stopped | None = None
@@ -127,7 +128,9 @@ class Workplace:
     async def _done(self, work: Work, ask: Ask) -> Answer:
         if ask.verb == "stop":
             return Answer(number=ask.number, stopped=await self._stop(ask.task, work))
-        work.held = ask.verb == "pause"
+        if ask.number < work.asked:  # it comes once more, by a line that was broken meanwhile
+            return Answer(number=ask.number, frozen=work.held)
+        work.asked, work.held = ask.number, ask.verb == "pause"
         if work.running is None:
             return Answer(number=ask.number, frozen=work.held)
         if work.held:

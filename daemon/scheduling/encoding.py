@@ -130,6 +130,8 @@ class Encoding:
         self._thawed.clear()
         between = self._more_to_come and not self._tasks
         self.frozen = any(await asyncio.gather(*map(self._resources.engine.pause, self._at_work))) or between
+        if self._thawed.is_set():  # meanwhile, which may be long where a machine does not answer
+            self.thaw()
 
     def thaw(self) -> None:
         self._thawed.set()
