@@ -14,6 +14,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -116,6 +117,12 @@ class FileServer:
     def _task(self, request: Request) -> Task:
         return self._tasks.get(request.path_params["task"], self._who(request))
 
+    async def _while_current(self, request: Request, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yields them. Raises HTTPException as soon as the task is not current any more: they may take hours."""
+        async for piece in pieces:
+            self._task(request)
+            yield piece
+
     async def _hello(self, request: Request) -> Response:
         name = self._who(request)
         hello = msgspec.json.decode(await request.body(), type=Hello)
@@ -143,7 +150,8 @@ class FileServer:
             os.close(descriptor)
             raise HTTPException(416, "the source is not that long")
         headers = {"Content-Length": str(length - begin + hashlib.sha256().digest_size)}
-        return _Source(_read(descriptor, begin, length), 206 if begin else 200, headers)
+        pieces = self._while_current(request, _read(descriptor, begin, length))
+        return _Source(pieces, 206 if begin else 200, headers)
 
     def _place(self, request: Request) -> _Place:
         return _place(self._order(request), request.path_params["name"])
@@ -165,7 +173,8 @@ class FileServer:
     async def _take(self, request: Request) -> Response:
         """Takes more of a file: all, where its SHA-256 is said, and then it gets its name if it is what was sent."""
         place, wanted = self._place(request), request.headers.get(SHA256)
-        begin, pieces = _offset(request.headers.get(OFFSET, "0")), batches(request.stream())
+        begin = _offset(request.headers.get(OFFSET, "0"))
+        pieces = self._while_current(request, batches(request.stream()))
         try:
             await _keep(place, begin, pieces)
         except OSError as error:
@@ -175,20 +184,21 @@ class FileServer:
                 pass
             status = 507 if error.errno in FULL else 503
             raise HTTPException(status, headers={WHY: str(error.strerror)}) from error
-        if wanted is None or await asyncio.to_thread(_settled, place, wanted):
+        if wanted is None or await asyncio.to_thread(_settled, place, wanted, partial(self._task, request)):
             return Response(status_code=204)
         raise HTTPException(422, "what came is not what was sent")
 
     async def _log(self, request: Request) -> Response:
         """Takes what an encoder said; what came before of that, and was not heard to have come, is left out."""
-        order, words = self._order(request), msgspec.json.decode(await request.body(), type=Words)
+        words = msgspec.json.decode(await request.body(), type=Words)
+        order = self._order(request)
         new = self._tasks.unlogged(request.path_params["task"], order.variation, words)
         await asyncio.to_thread(_append, Path(order.log), new)
         return Response(status_code=204)
 
     async def _ended(self, request: Request) -> Response:
-        task = self._task(request)
         finish = msgspec.json.decode(await request.body(), type=Finish)
+        task = self._task(request)
         for order in task.orders:
             if words := finish.words.get(order.variation):
                 new = self._tasks.unlogged(task.id, order.variation, words)
@@ -227,6 +237,8 @@ class _Source(StreamingResponse):
             await super().stream_response(send)
         except (OSError, EOFError) as error:
             log.warning("a source was cut short: %s", error)
+        except HTTPException as error:
+            log.debug("nobody wants the rest of a source: %s", error)
 
 
 async def _read(descriptor: int, begin: int, length: int) -> AsyncIterator[bytes]:
@@ -299,12 +311,13 @@ def _write(descriptor: int, piece: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _settled(place: _Place, wanted: str) -> bool:
+def _settled(place: _Place, wanted: str, refuse_outdated: Callable[[], object]) -> bool:
     try:
         with place.draft.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return False
+    refuse_outdated()
     if found != wanted:
         place.draft.unlink()
         return False
