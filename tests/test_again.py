@@ -86,10 +86,11 @@ def test_files_of_one_stem_are_told_apart_over_several_runs(clip: Path, tmp_path
         assert run(path, *again)[1]["there"] == [f"film{'.mkv' if path is other else ''}_mp3.mp3"]
 
 
-def test_ctrl_c_says_how_to_go_on(clip: Path, long_clip: Path, tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_go_on(clip: Path, small_film: Path, unhurried: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [clip, long_clip, "-p", "h264-480p:speed=ultrafast", "-o", out]
-    with started("run", *command) as process:
+    command = [clip, small_film, "-p", "h264-480p:speed=ultrafast", "-o", out]
+    slow = [f"{name}={value}" for name, value in unhurried.items()]
+    with started("run", *command, before=("env", *slow)) as process:
         wait_until((out / "clip_h264-480p.mp4").exists, "the first file")
         process.send_signal(signal.SIGINT)
         words, _ = process.communicate()
@@ -97,7 +98,7 @@ def test_ctrl_c_says_how_to_go_on(clip: Path, long_clip: Path, tmp_path: Path) -
     assert "The same again makes what is missing, and nothing else." in words
     shutil.rmtree(out / ".ffspool", ignore_errors=True)  # as where nothing of a film was encoded yet
     code, job = run(*command)
-    assert (code, made(job), job["there"]) == (0, ["long_h264-480p.mp4"], ["clip_h264-480p.mp4"])
+    assert (code, made(job), job["there"]) == (0, ["film_h264-480p.mp4"], ["clip_h264-480p.mp4"])
     code, words = run(*command)
     assert (code, "there already" in words) == (2, True), "it came to its end"
 
