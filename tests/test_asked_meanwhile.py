@@ -14,7 +14,7 @@ import msgspec
 from conftest import PATIENCE
 from engine_conformance import MINE, order, task
 
-from daemon.cluster.messages import Ask, Notice
+from daemon.cluster.messages import Ask, Finish, Notice
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import Transfers
@@ -105,3 +105,28 @@ def test_what_was_asked_before_and_comes_once_more_counts_no_more(clip: Path, tm
         await working
 
     asyncio.run(main())
+
+
+def test_what_a_machine_is_fetching_when_it_is_told_to_leave_is_made_elsewhere(clip: Path, tmp_path: Path) -> None:
+    """It is lost with the machine: nobody had it ended."""
+
+    async def main() -> Ended:
+        fetching, transfers = asyncio.Event(), create_autospec(Transfers, instance=True)
+        transfers.moved = Counter[str]()
+
+        async def fetch(*_: object) -> None:
+            fetching.set()
+            await asyncio.Event().wait()
+
+        transfers.fetch.side_effect = fetch
+        cache, shared = SourceCache(tmp_path / "sources", 0, transfers), SharedFolders({}, transfers)
+        place = Workplace(cast(Any, Standing()), tmp_path, shared, cache, transfers, lambda _: None)
+        working = asyncio.create_task(place.work(msgspec.json.encode(task(MINE, clip, order(tmp_path, "mp3")))))
+        await fetching.wait()
+        await place.leave()
+        await working
+        [told] = [call.args[1] for call in transfers.post.await_args_list if call.args[0].endswith("/ended")]
+        return msgspec.json.decode(told, type=Finish).ended
+
+    ended = asyncio.run(main())
+    assert (ended.lost, ended.stopped) == (True, None)

@@ -263,7 +263,7 @@ class Workplace:
             await asyncio.wait([work.fetching, ready], return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
                 if work.stopped:
-                    return Ended(stopped=work.stopped)
+                    return Ended(lost=True) if self._leaving else Ended(stopped=work.stopped)
                 await work.fetching  # raises why it did not come
             return await self._encode(task, work, folder, ready.result())
         except SourceAway as error:
