@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
+import httpx
 import pytest
 from msgspec.structs import replace
 from stored import local_engine
@@ -19,6 +20,7 @@ from test_machine_disks import HELLO, NOWHERE
 from daemon.cluster import certificates, coordinator, standing, worker
 from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.coordinator import Coordinator
+from daemon.cluster.file_server import FileServer, Tasks
 from daemon.cluster.invitations import Guests
 from daemon.cluster.messages import Joined, Left, Refused
 from daemon.errors import StartupError
@@ -75,3 +77,29 @@ def test_a_clock_by_which_no_paper_counts_is_told_of(
     worker._lay_down(invited, tmp_path / "papers")
     with pytest.raises(StartupError, match="the clock of this machine is wrong, by which the daemon's papers do not"):
         asyncio.run(dial())
+
+
+def test_another_version_is_told_so_whatever_its_hello_looks_like(tmp_path: Path) -> None:
+    """It may tell other things of itself than this one does."""
+    writer: Any = create_autospec(coordinator.asyncio.StreamWriter, instance=True)
+    waiting = Coordinator(replace(NOWHERE, folder=str(tmp_path)), writer)
+    server = FileServer(Tasks(), lambda *_: True, waiting.welcome, *[lambda *_: None] * 3)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(server.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as client:
+            return await client.post("/hello", json={"version": "9", "encoder": {"sha512": "1"}})
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 409
+    assert answer.json()["refused"] == "it runs ffspool 9, and the daemon 1: install the same"
+
+
+def test_an_answer_that_a_machine_does_not_understand_is_told_in_words() -> None:
+    async def introduce() -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(500))
+        async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as client:
+            await worker._introduce(client, HELLO)
+
+    with pytest.raises(StartupError, match="the daemon answered 500"):
+        asyncio.run(introduce())

@@ -41,6 +41,7 @@ from daemon.cluster.messages import (
     Charter,
     Command,
     Forget,
+    Greeting,
     Hello,
     Joined,
     Leaving,
@@ -103,14 +104,15 @@ class Coordinator(SchedulerPlugin):
 
     # Machines
 
-    def welcome(self, name: str, hello: Hello) -> str | None:
+    def welcome(self, name: str, hello: Greeting) -> str | None:
         """Takes a machine, or returns why not."""
-        off = hello.clock - time.time()
         if hello.version != self._charter.version:
             why = f"it runs ffspool {hello.version}, and the daemon {self._charter.version}: install the same"
+        elif not isinstance(hello, Hello):
+            why = f"its ffspool {hello.version} is another build than the daemon's: install the same"
         elif hello.encoder != self._charter.encoder:
             why = "its encoder is another build than the daemon's: have both use the one that comes with ffspool"
-        elif abs(off) > SKEW:
+        elif abs(off := hello.clock - time.time()) > SKEW:
             why = f"its clock is off by {off:+.0f} s: have it set by NTP"
         elif self._charter.require_sandbox and not hello.sandbox.active:
             why = f"it has no sandbox for encoders, which the daemon requires: {hello.sandbox.reason}"

@@ -27,7 +27,7 @@ from starlette.routing import Route
 from starlette.types import Send
 
 from daemon.body_batches import batches
-from daemon.cluster.messages import Finish, Hello, Lease, Pulse, Words
+from daemon.cluster.messages import Finish, Greeting, Hello, Lease, Pulse, Words
 from daemon.cluster.pulse import FULL, is_trouble
 from daemon.encode.task import Ended, Order, Task
 from daemon.models import SourceFile
@@ -81,7 +81,7 @@ class FileServer:
         self,
         tasks: Tasks,
         knows: Callable[[str, str], bool],
-        welcome: Callable[[str, Hello], str | None],
+        welcome: Callable[[str, Greeting], str | None],
         beat: Callable[[str, Pulse], None],
         leaving: Callable[[str], None],
         over: Callable[[str, Ended], None],
@@ -125,8 +125,7 @@ class FileServer:
 
     async def _hello(self, request: Request) -> Response:
         name = self._who(request)
-        hello = msgspec.json.decode(await request.body(), type=Hello)
-        refusal = self._welcome(name, hello)
+        refusal = self._welcome(name, _greeting(await request.body()))
         return JSONResponse({"refused": refusal}, 409 if refusal else 200)
 
     async def _lease(self, request: Request) -> Response:
@@ -205,6 +204,14 @@ class FileServer:
                 await asyncio.to_thread(_append, Path(order.log), new)
         self._over(task.id, finish.ended)
         return Response(status_code=204)
+
+
+def _greeting(body: bytes) -> Greeting:
+    """A Hello, unless it is of a version that tells other things of itself."""
+    try:
+        return msgspec.json.decode(body, type=Hello)
+    except msgspec.ValidationError:
+        return msgspec.json.decode(body, type=Greeting)
 
 
 async def _has_hung_up(request: Request, fault: Exception) -> Response:  # noqa: ARG001 (as Starlette calls it)

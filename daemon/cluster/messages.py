@@ -12,12 +12,17 @@ from daemon.models import Model, Sandbox, Stopped
 Asked = Literal["stop", "pause", "resume"]
 
 
-class Hello(Model, frozen=True):
+class Greeting(Model, frozen=True):
+    """Is what of a `Hello` every version understands."""
+
+    version: str
+
+
+class Hello(Greeting, frozen=True):
     """Is what a machine tells of itself before it is taken: `encoder` is the SHA-256 of its program, `clock` its
     time.
     """
 
-    version: str
     encoder: str
     clock: float
     sandbox: Sandbox

@@ -201,7 +201,8 @@ async def _introduce(client: httpx.AsyncClient, hello: Hello) -> None:
         raise StartupError(UNKNOWN)
     if answer.status_code == 409:
         raise StartupError(f"the daemon does not take this machine: {answer.json()['refused']}")
-    answer.raise_for_status()
+    if answer.is_error:
+        raise StartupError(f"the daemon answered {answer.status_code}: it may be of another version of ffspool")
 
 
 async def _work(
