@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Daemon
-from specimens import AAC, H264, MP3, MPEG4, OPUS, Step, encoded, film, heard, picture, silent, sound
+from specimens import AAC, H264, MP3, MPEG4, OPUS, X265, Step, encoded, film, heard, picture, silent, sound
 from surroundings import crossed, thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
@@ -45,6 +45,20 @@ def test_a_fragmented_recording_is_used_as_far_as_it_goes(
 def test_a_quicktime_recording_in_fragments_is_used_as_far_as_it_goes(ffmpeg: str, tmp_path: Path) -> None:
     path = crashed(ffmpeg, tmp_path, 0.5, "-movflags", "+frag_keyframe+empty_moov", "-g", "10", name="crash.mov")
     assert 2.0 < lasting(make(ffmpeg, path, tmp_path, "remux-mkv"), "video") < 3.5
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "how"),
+    [("raw.h264", "50", [*H264, "-bf", "2"]), thorough("raw.h264", "12", H264), thorough("raw.hevc", "60", X265)],
+)
+def test_a_stream_without_a_container_has_the_rate_that_it_tells_itself(
+    ffmpeg: str, tmp_path: Path, name: str, rate: str, how: list[str]
+) -> None:
+    media = read_media(str(made(ffmpeg, tmp_path, name, silent(*how, rate=rate))))
+    assert media.video
+    assert media.video.frame_rate == pytest.approx(int(rate))
+    output = make(ffmpeg, tmp_path / name, tmp_path, "h264-480p", speed="ultrafast")
+    assert differences(read_media(str(output)), plan(media, "h264-480p", defaults("h264-480p"))) == []
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ DAY = 86400.0
 HEADER = 64 * 1024  # bytes in which an AVI or a WAV tells of itself
 UNKNOWN = 0x7FFFF000  # bytes, from which on a WAV file's length stands for one that nobody knows
 CLOCKED = {"asf"}  # whose header tells of the whole when it ends, by a clock that may have begun before it
+BARE = {"h264", "hevc"}  # whose pictures have the rate that the stream tells, and FFmpeg tells another
 WRAPPED = 2**32
 LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a damaged header
 
@@ -322,7 +323,8 @@ def gapped(media: Media, found: Spans | None) -> Media:
     if picture and picture.index in spans:
         span = spans[picture.index]
         misstated = picture.misstated_rate and not picture.interlaced
-        rate = (misstated and span.rate) or picture.frame_rate
+        bare = media.format in BARE and not picture.interlaced
+        rate = ((misstated or bare) and span.rate) or picture.frame_rate
         slowest = 1.5 / rate if rate else LEAST_GAP
         unknown = misstated and span.rate is None and span.pictures > LEAST_EVEN
         uneven = picture.variable_frame_rate or unknown or span.pauses > 0 or span.gaps > max(LEAST_GAP, slowest)
