@@ -131,7 +131,7 @@ async def gather(service: Service) -> Stats:
             total_bytes=disk.total,
             free_bytes=disk.free,
             reserved_bytes=await asyncio.to_thread(service.scheduler.reserved),
-            waiting=service.scheduler.shortage,
+            waiting=service.scheduler.no_room,
             kept_free_bytes=service.scheduler.kept_free(disk.total),
             checkpoint_age_seconds=await asyncio.to_thread(_checkpoint_age, service.paths.database, now),
             **held,

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 SAFETY_POLL = 30.0  # seconds
 LOOK_FOR_ROOM = 1.0  # seconds between two looks at a disk that has no room for something
 WINDOW = 64  # ready variations that are looked at when one process is chosen
+NOBODY = "no machine is here that could make it: `ffspool machines` tells how each stands"
 MOST_AT_ONCE = 200  # processes begun before others get their turn
 
 
@@ -58,7 +59,7 @@ class Scheduler:
         self._awake = asyncio.Event()
         self._closing = False
         self._room = Room(resources)
-        self.shortage: str | None = None  # why nothing starts though there may be work
+        self.no_room: str | None = None  # why nothing starts though there may be work
         self.changed = asyncio.Event()  # set whenever a variation changed its state; whoever waits clears it
 
     def wake(self) -> None:
@@ -101,6 +102,11 @@ class Scheduler:
                 await asyncio.wait_for(self._awake.wait(), patience)
         await self._survey.close()
         await self.stop(list(self._attempts))
+
+    @property
+    def shortage(self) -> str | None:
+        """Returns why nothing starts though there may be work."""
+        return self.no_room if self._capacity.places else NOBODY
 
     @property
     def slots(self) -> tuple[int, int]:
@@ -200,16 +206,16 @@ class Scheduler:
         await self._room.recall()
         for _ in range(MOST_AT_ONCE):
             if not self._may_start():
-                self.shortage = None
+                self.no_room = None
                 return
             rows = await self._next_ready()
             if not rows:
-                self.shortage = None
+                self.no_room = None
                 self._widen()
                 return
             left = await self._room.left()
-            self.shortage = left.refusal(0)
-            if self.shortage or not self._may_start():
+            self.no_room = left.refusal(0)
+            if self.no_room or not self._may_start():
                 return
             await self._start_best(rows, left)
 
@@ -363,7 +369,7 @@ class Scheduler:
 
     async def _until_delayed(self) -> float:
         """Seconds until something may have to be started without anybody waking us."""
-        if self.shortage:
+        if self.no_room:
             return LOOK_FOR_ROOM
         if not self._may_start():
             return SAFETY_POLL
