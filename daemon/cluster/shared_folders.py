@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from daemon.cluster.transfers import HEAD, Transfers
 from daemon.encode.task import Task
 from daemon.models import SourceFile
-from daemon.source_files import SourceRefused
+
+SILENT_AFTER = 10.0  # seconds that a share may take to answer, before what lies there is fetched instead
+
+Look = tuple[SourceFile, bytes] | None  # where a file lies in truth, and how it begins
 
 
 class SharedFolders:
-    """Knows by what path here the machine sees folders of the daemon's host, such as {"/media": "/mnt/media"}."""
+    """Knows by what path here the machine sees folders of the daemon's host, such as {"/media": "/mnt/media"}.
 
-    def __init__(self, paths: Mapping[str, Path], transfers: Transfers) -> None:
+    It looks at them in a thread of its own, for a share may not answer.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        transfers: Transfers,
+        look: Callable[[SourceFile], Look] | None = None,
+        patience: float = SILENT_AFTER,
+    ) -> None:
         self._paths = paths
         self._transfers = transfers
+        self._look = look or _look
+        self._patience = patience
+        self._thread = ThreadPoolExecutor(1)
 
     async def find(self, task: Task) -> SourceFile | None:
         """Returns the task's source as it lies here; None where it has to be fetched.
@@ -28,11 +46,17 @@ class SharedFolders:
         for there, here in self._paths.items():
             rest = os.path.relpath(task.source.path, there)
             if task.source.path.startswith(there.rstrip("/") + "/"):
-                found = SourceFile(path=os.path.realpath(here / rest), identity=_lasting(task.source))
-                head = await asyncio.to_thread(_head, found)
-                if head is not None and head == await self._transfers.head(task):
-                    return found
+                found = await self._seen(SourceFile(path=str(here / rest), identity=_lasting(task.source)))
+                if found is not None and found[1] == await self._transfers.head(task):
+                    return found[0]
         return None
+
+    async def _seen(self, source: SourceFile) -> Look:
+        looking = asyncio.wrap_future(self._thread.submit(self._look, source))
+        try:
+            return await asyncio.wait_for(looking, self._patience)
+        except OSError:  # TimeoutError, too
+            return None
 
 
 def _lasting(source: SourceFile) -> tuple[int | None, None, None, int | None]:
@@ -40,10 +64,8 @@ def _lasting(source: SourceFile) -> tuple[int | None, None, None, int | None]:
     return source.identity[0], None, None, source.identity[3]
 
 
-def _head(source: SourceFile) -> bytes | None:
-    try:
-        descriptor = source.open()
-    except SourceRefused:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(HEAD)
+def _look(source: SourceFile) -> Look:
+    """Raises OSError where it is another, or cannot be read."""
+    found = replace(source, path=os.path.realpath(source.path))
+    with os.fdopen(found.open(), "rb") as file:
+        return found, file.read(HEAD)
