@@ -164,7 +164,9 @@ COMMANDS = {
         "-filter_complex [0:0]fps=12:eof_action=pass:start_time=0[s0];[s0]trim=duration=10.0:start=0.0[s1];"
         "[s1]setpts=PTS-STARTPTS[s2];[s2]scale=480:270[s3];[s3]setsar=1[s4];"
         "[s4]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s5];"
-        "[s5]format=yuv420p[s6] -map [s6] -f webp -c:v libwebp_anim -loop 0 -quality 75 -t 21.000 file:webp.part",
+        "[s5]scale=out_color_matrix=bt470bg:out_range=tv[s6];[s6]format=yuv420p[s7];"
+        "[s7]setparams=color_primaries=bt709:color_trc=iec61966-2-1:colorspace=bt470bg:range=tv[s8] -map [s8] "
+        "-f webp -c:v libwebp_anim -loop 0 -quality 75 -t 21.000 file:webp.part",
     ),
     "poster": (
         "-filter_complex [0:0]fps=2.400000:eof_action=pass:start_time=0[s0];[s0]thumbnail=n=24[s1];"

@@ -27,6 +27,7 @@ CONVERTED: dict[str | None, frozenset[str]] = {
 LINEARIZED = _CAMERAS | {"bt470m", "bt470bg", "smpte240m", "linear", "log100", "log316", "iec61966-2-4"}
 LINEARIZED |= {"iec61966-2-1", "smpte2084", "arib-std-b67"}
 JFIF = Colour(primaries="bt709", transfer="iec61966-2-1", matrix="bt470bg", range="pc")
+WEBP_COLOUR = Colour(primaries="bt709", transfer="iec61966-2-1", matrix="bt470bg", range="tv")  # of which no file tells
 YUVA = "|".join(f"yuva4{sampling}p{depth}" for sampling in (44, 22, 20) for depth in ("", "10le", "16le"))
 WHITE_NITS = 203  # of a white page in HDR (ITU-R BT.2408): what becomes white on an ordinary screen
 # What frames tell of the screen they were made for; left in an ordinary picture, players would take it for HDR.
@@ -206,7 +207,10 @@ def shown_colour(picture: VideoStream, pixel_format: str = "yuv420p", tone_map: 
 
 
 def is_rgb(picture: VideoStream) -> bool:
+    """Tells whether FFmpeg takes its numbers for RGB, as those of grey beside alpha in full range."""
     name = picture.pixel_format or ""
+    if name.startswith("ya") and picture.colour.range != "tv":
+        return True
     return name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"))
 
 
@@ -222,13 +226,14 @@ def graded(
     *,
     tone_map: str = "auto",
     alpha_colour: str = "#000000",
+    as_colour: Colour | None = None,
 ) -> Node:
-    """Brings it into that pixel format, tagged with what `shown_colour` tells.
+    """Brings it into that pixel format, tagged with what `shown_colour` tells, or with another colour.
 
     Alpha is kept if the format has it, else the picture is laid on `alpha_colour`. More than 8 bits are
     dithered to 8.
     """
-    before, after = source_colour(picture), shown_colour(picture, pixel_format, tone_map)
+    before, after = source_colour(picture), as_colour or shown_colour(picture, pixel_format, tone_map)
     mapped = is_mapped(picture, pixel_format, tone_map)  # by filters that know no way from what tells nothing, midway
     if is_rgb(picture) or (picture.colour == before and not mapped):
         told = node

@@ -9,7 +9,7 @@ from daemon.media.model import VideoStream
 from daemon.presets.parameters import GifParameters, PosterParameters, SheetParameters, WebpParameters
 from daemon.recipes.encoders import JPEG, STILLS_CPU
 from daemon.recipes.kind import Estimate, Kind
-from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
+from daemon.recipes.picture import WEBP_COLOUR, bounded, graded, resampled, rewound, scaled, to_deinterlace
 from daemon.recipes.recipe import Node, Plan, Recipe, Request, Size
 
 POSTER_CANDIDATES = 24  # frames among which the most typical one is looked for
@@ -28,7 +28,8 @@ def gif(request: Request[GifParameters]) -> Recipe:
 
 def webp(request: Request[WebpParameters]) -> Recipe:
     def filtered(node: Node) -> Node:
-        return graded(_excerpt(node, request, size), picture, "yuva420p" if picture.alpha else "yuv420p")
+        pixels = "yuva420p" if picture.alpha else "yuv420p"
+        return graded(_excerpt(node, request, size), picture, pixels, as_colour=WEBP_COLOUR)
 
     picture, size, planned = _animation(request)
     options = {"c:v": "libwebp_anim", "quality": request.wanted.quality, "loop": 0}
