@@ -49,7 +49,7 @@ pytest_plugins = ["surroundings", "bucket_scene", "browser", "judged", "nothing_
 
 EMPTY = 1_000_000  # bytes: more than the database of a daemon that has done little
 PLAIN: dict[str, Any] = {"trust_env": False, "verify": False}  # clients that need not read all authorities first
-SELDOM = 0.05  # seconds between two looks at what takes a while
+SELDOM = 0.25  # seconds between two looks at what takes a while
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
 
 
@@ -62,7 +62,7 @@ def wait_until(
         waited = time.monotonic() - began
         if waited > seconds:
             pytest.fail(f"{what} did not come true within {seconds:.0f} s")
-        time.sleep(max(every, min(waited / 20, SELDOM)))  # to ask costs more than most of what is waited for
+        time.sleep(max(every, min(waited / 10, SELDOM)))  # to ask costs more than most of what is waited for
     return value
 
 
