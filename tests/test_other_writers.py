@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from specimens import AV1, COPY, H264, MP3, MPEG4, OPUS, PCM, SOFT_ALPHA, VP8, VP9, encoded, heard, silent
 from surroundings import need, thorough
-from test_kinds import make
+from test_kinds import frames, make
 from test_unread import defaults, made
 
 from daemon.errors import UnsuitableSource
@@ -54,6 +54,28 @@ def test_transparency_that_comes_late_in_a_film_is_found(ffmpeg: str, tmp_path: 
     picture = read_media(str(path)).video
     assert picture
     assert picture.alpha
+
+
+def test_no_picture_is_lost_where_some_alone_are_transparent(ffmpeg: str, tmp_path: Path) -> None:
+    """As of what is drawn on a canvas that changes its size, of which Chromium records one picture so."""
+    told = [*VP9, "-metadata:s:v", "alpha_mode=1"]
+    (tmp_path / "parts.txt").write_text("file opaque.webm\nfile clear.webm\nfile opaque.webm\n")
+    path = made(
+        ffmpeg,
+        tmp_path,
+        "canvas.webm",
+        silent(*told, seconds=0.4, to="{work}/opaque.webm"),
+        silent(*told, more=SOFT_ALPHA, seconds=0.4, to="{work}/clear.webm"),
+        ["-f", "concat", "-i", "{work}/parts.txt", *COPY, "-metadata:s:v", "alpha_mode=1", "{out}"],
+    )
+    copied = plan(read_media(str(path)), "remux-mkv", defaults("remux-mkv"))
+    assert "transparency" in {fact.what for fact in copied.contents.kept}
+    assert differences(read_media(str(make(ffmpeg, path, tmp_path, "remux-mkv"))), copied) == []
+    planned = plan(read_media(str(path)), "h264-480p", {**defaults("h264-480p"), "speed": "ultrafast"})
+    assert "transparency" in {fact.what for fact in planned.contents.left_out}
+    output = make(ffmpeg, path, tmp_path, "h264-480p", speed="ultrafast")
+    assert sum(1 for _ in frames(output)) == 30
+    assert differences(read_media(str(output)), planned) == []
 
 
 def test_a_musepack_file_lasts_as_long_as_its_header_says(ffmpeg: str, tmp_path: Path) -> None:

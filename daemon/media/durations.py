@@ -60,10 +60,11 @@ class Span(NamedTuple):
 
     Of a picture, `pauses` are those between two that are far longer than usual, `pictures` how many are shown, and
     `fleeting` those that follow the one before at once; it is `reshaped` where they change their size, `in_band` where
-    they change how they are coded, `regraded` where their numbers mean something else, and `opaque` where none has
-    transparency beside it. Where they come evenly, so many in a second are its `rate`, and the last is `held` for so
-    much longer. The `longest` pause is one of any track while another went on, that seems to be a jump of the clock;
-    `back` is by how little that went back at least, and `jump` what is taken for one, in FFmpeg, too.
+    they change how they are coded, `regraded` where their numbers mean something else, and `lacking_alpha` is whether
+    "some" or "all" have no transparency beside them. Where they come evenly, so many in a second are its `rate`, and
+    the last is `held` for so much longer. The `longest` pause is one of any track while another went on, that seems to
+    be a jump of the clock; `back` is by how little that went back at least, and `jump` what is taken for one, in
+    FFmpeg, too.
     """
 
     begin: float
@@ -77,7 +78,7 @@ class Span(NamedTuple):
     reshaped: bool = False
     in_band: bool = False
     regraded: str | None = None
-    opaque: bool = False
+    lacking_alpha: str | None = None
     rate: float | None = None
     held: float = 0.0
     back: float = math.inf
@@ -183,8 +184,8 @@ def spans(container: InputContainer, media: Media, patience: float, forward: flo
     if media.video and shapes and media.video.index in found:
         span = _shown(container, media, media.video, found[media.video.index], times, last)
         told = colours.changing(media.video.colour, shapes.colours)
-        span = span._replace(reshaped=shapes.changing, in_band=shapes.retold, regraded=told, opaque=shapes.opaque)
-        found[media.video.index] = span
+        span = span._replace(reshaped=shapes.changing, in_band=shapes.retold, regraded=told)
+        found[media.video.index] = span._replace(lacking_alpha=shapes.lacking_alpha)
     return found
 
 
@@ -340,7 +341,8 @@ def gapped(media: Media, found: Spans | None) -> Media:
             reshaped=picture.reshaped or span.reshaped,
             regraded=picture.regraded or span.regraded,
             in_band=picture.in_band or span.in_band,
-            alpha=picture.alpha and not span.opaque,
+            alpha=picture.alpha and span.lacking_alpha is None,
+            seldom_clear=picture.alpha and span.lacking_alpha == "some",
         )
     longest = max((span.longest for span in spans.values()), default=0.0)
     jump = max((span.jump for span in spans.values()), default=0.0)

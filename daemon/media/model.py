@@ -52,6 +52,7 @@ class VideoStream(Model, frozen=True):
     pixel_format: str | None = None
     bit_depth: int = 8  # of each component
     alpha: bool = False
+    seldom_clear: bool = False  # whether only some of its pictures have transparency, which no decoder then shows
     interlaced: bool = False  # whether any frame looked at is made of two fields
     field_order: str | None = None  # "tff" (top field first), "bff" or "progressive"; None when nobody says
     colour: Colour = Colour()

@@ -57,7 +57,7 @@ class Shapes:
         self.colours: list[Colour] = []  # of frames that are told otherwise than the first
         self._in_packets = False
         self._beside = codec.codec.canonical_name in APART
-        self._alpha = False
+        self._with_alpha = self._without = 0  # packets, of which the latter follow one of the former
         self._reader: Callable[[bytes], Iterator[bytes]] | None = None
         if codec.name in {"h264", "hevc"}:
             of_h264, length = codec.name == "h264", _length(codec)
@@ -82,14 +82,19 @@ class Shapes:
         return len(self._sets) > 1
 
     @property
-    def opaque(self) -> bool:
-        """Tells whether no packet had beside it what WebM keeps transparency in, of a codec that has none itself."""
-        return self._beside and not self._alpha
+    def lacking_alpha(self) -> str | None:
+        """Tells whether "all" packets lack what WebM keeps transparency in, or "some" that follow one with it; None of
+        a codec that has it within, too."""
+        if not self._beside:
+            return None
+        return "all" if not self._with_alpha else "some" if self._without else None
 
     def take(self, packet: Any) -> None:
         """Reads the beginning of a packet with which decoders can begin, and what lies beside any."""
-        if self.opaque and packet.has_sidedata(ADDED):
-            self._alpha = any(bytes(one)[:8] == ALPHA for one in packet.iter_sidedata() if one.data_type == ADDED)
+        if self._beside:
+            has_alpha = packet.has_sidedata(ADDED) and _has_alpha(packet)
+            self._with_alpha += has_alpha
+            self._without += self._with_alpha > 0 and not has_alpha
         if not self._reader or not packet.is_keyframe:
             return
         begin = bytes(memoryview(packet)[:LOOKED_AT])
@@ -111,6 +116,10 @@ class Shapes:
         with suppress(FFmpegError):
             return [colours.colour(frame) for frame in (*decoder.decode(packet), *decoder.decode(None))][:1]
         return []
+
+
+def _has_alpha(packet: Any) -> bool:
+    return any(bytes(one)[:8] == ALPHA for one in packet.iter_sidedata() if one.data_type == ADDED)
 
 
 def _described(described: bytes, *, of_h264: bool) -> Iterator[bytes]:

@@ -157,7 +157,7 @@ def _is_there(fact: Kept, made: Media) -> bool:
     if fact.what == "layers":
         return picture is not None and picture.layered
     if fact.what == "transparency":
-        return picture is not None and picture.alpha
+        return picture is not None and (picture.alpha or picture.seldom_clear)
     if fact.what == "hdr":
         return picture is not None and picture.hdr == fact.detail
     told = {"place": made.place, "date": made.created, "device": made.device}

@@ -33,7 +33,7 @@ def facts(account: Account) -> Facts:
     if picture.regraded and account.encoder != "copy":
         why = "they change their meaning midway, and all are taken for what the first are: cut it in two there"
         yield LeftOut(what="colours", why=why, track=picture.index, detail=picture.regraded)
-    if picture.alpha:
+    if picture.alpha or picture.seldom_clear:
         yield from _transparency(account, picture)
     if picture.dolby_vision:
         why = "an encode keeps only the picture below it"
@@ -101,6 +101,9 @@ def _transparency(account: Account, picture: VideoStream) -> Facts:
         and account.recipe.plan.container not in {"matroska", "webm"}
     ):
         yield LeftOut(what="transparency", why=f"{account.container.called} has no place for it")
+    elif picture.seldom_clear:
+        why = "only some of its pictures have any, and FFmpeg would leave out the others to show it: remux it"
+        yield from either("transparency", why, kept=account.encoder == "copy")
     else:
         why = f"the output's codec has none: what is under it is {getattr(account.wanted, 'alpha_colour', 'black')}"
         yield from either("transparency", why, kept=account.is_exact() or account.encoder in SEE_THROUGH)
