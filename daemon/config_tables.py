@@ -19,6 +19,7 @@ from daemon.windows import Hours
 
 BUCKET = r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/?#\s]+)*/?$"  # with a prefix, or without
 MOST_PORT = 65535
+HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?")
 LISTEN = r"^tls://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}$"
 CALLED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
@@ -191,6 +192,9 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"there is no port {self.port_of_files}, which files go over: name one by `files_port`")
         if self.port and self.port_of_files == self.port:
             raise ValueError("files go over another port than that of `listen`: name one by `files_port`")
+        for address in self.addresses:
+            if not HOST.fullmatch(address):
+                raise ValueError(f"{address!r} in `addresses` is no host's name or address alone, such as box1.lan")
 
     @property
     def port(self) -> int:

@@ -336,6 +336,17 @@ def test_a_machine_that_was_cut_off_changes_nothing_when_it_is_back(cluster: Clu
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize(("host", "more"), [("[::1]", ""), ("[::]", "addresses = ['::1']")])
+def test_machines_come_by_ipv6_too(
+    start_daemon: Callable[..., Daemon], unhurried: dict[str, str], tmp_path: Path, clip: Path, host: str, more: str
+) -> None:
+    cluster = Cluster(start_daemon, tmp_path, unhurried, more=f"local_slots = 0\n{more}", host=host)
+    with cluster.machine(MACHINE):
+        done = cluster.daemon.wait_for(cluster.daemon.submit(clip, presets=["mp3"])["id"])
+    assert (done["status"], of(done)[0]["machine"]) == ("completed", MACHINE)
+
+
+@pytest.mark.thorough
 def test_a_machine_that_rests_gets_nothing_and_two_share(cluster: Cluster, clip: Path, long_clip: Path) -> None:
     with cluster.machine(MACHINE), cluster.machine("box3"):
         assert forked.run(["machines", "drain", MACHINE], cluster.daemon.env).returncode == 0

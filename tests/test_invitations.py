@@ -48,6 +48,21 @@ def test_an_invitation_goes_into_a_file_that_is_not_there_yet(tmp_path: Path) ->
     assert msgspec.json.decode(printed, type=invitations.Invitation).machine == "box3"
 
 
+def test_an_address_of_ipv6_may_stand_in_brackets_or_not(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "ffspool.toml").write_text(f"{CLUSTER}addresses = ['fd00::1', '[fd00::2]', 'my_box.lan', '10.0.0.1']\n")
+    env = {"FFSPOOL_CONFIG": str(tmp_path / "ffspool.toml"), "FFSPOOL_STATE_DIR": str(tmp_path / "state")}
+    printed = forked.run(["cluster", "invite", "box2"], env).stdout
+    addresses = msgspec.json.decode(printed, type=invitations.Invitation).addresses
+    assert addresses == ("[fd00::1]", "[fd00::2]", "my_box.lan", "10.0.0.1")
+
+
+@pytest.mark.parametrize("size", ["inf", "1e300", "-1"])
+def test_a_cache_is_of_some_size(tmp_path: Path, size: str) -> None:
+    done = forked.run(["worker", str(tmp_path / "box2.invite"), "--cache-gb", size], {})
+    assert (done.returncode, "--cache-gb" in done.stderr) == (2, True)
+
+
 def test_an_invitation_that_a_shell_emptied_is_told_to_be_empty(tmp_path: Path) -> None:
     (tmp_path / "box2.invite").touch()
     with pytest.raises(StartupError, match=r"box2\.invite is empty, as `>` of a shell leaves a file") as told:

@@ -34,11 +34,14 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
         ("listen='tls://0.0.0.0:99999'", "there is no port 99999"),
         ("listen='tls://0.0.0.0:65535'", "there is no port 65536, which files go over"),
         ("listen='tls://0.0.0.0:8786'\nfiles_port=8786", "files go over another port than that of `listen`"),
+        (
+            "listen='tls://0.0.0.0:8786'\naddresses=['box1.lan:8786']",
+            "'box1.lan:8786' in `addresses` is no host's",
+        ),
+        ("listen='tls://0.0.0.0:8786'\naddresses=['tls://box1.lan']", "'tls://box1.lan' in `addresses` is no host's"),
     ],
 )
-def test_ports_of_a_cluster_that_there_are_not_are_refused_at_the_start(
-    tmp_path: Path, written: str, words: str
-) -> None:
+def test_what_no_machine_could_come_to_is_refused_at_the_start(tmp_path: Path, written: str, words: str) -> None:
     file = tmp_path / "ffspool.toml"
     file.write_text(f"[cluster]\n{written}\n")
     with pytest.raises(StartupError, match=re.escape(words)):

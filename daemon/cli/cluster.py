@@ -50,7 +50,7 @@ def invite(name: str, to: Path | None, state_dir: Path | None) -> None:
     if found is None:
         raise StartupError("ffspool.toml has no table [cluster]: say there where machines come to, by `listen`")
     guests = _guests(Paths(load_settings({"state_dir": state_dir}).state_dir))
-    addresses = found.addresses or _addresses(found.listen)
+    addresses = tuple(map(_bracketed, found.addresses)) or _addresses(found.listen)
     with _file_for(to) as write:
         invited = guests.invite(name, version("ffspool"), addresses, found.port, found.port_of_files)
         write(msgspec.json.format(msgspec.json.encode(invited), indent=1).decode() + "\n")
@@ -100,6 +100,11 @@ def _guests(paths: Any) -> Any:
     return Guests(paths.cluster)
 
 
+def _bracketed(address: str) -> str:
+    """An address as it stands before a port."""
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address
+
+
 def _addresses(listen: str) -> tuple[str, ...]:
     """What other machines may find this host by: the address it listens on, or else its name and its own address."""
     host = listen.removeprefix("tls://").rpartition(":")[0]
@@ -116,7 +121,7 @@ def _addresses(listen: str) -> tuple[str, ...]:
 @click.option("--slots", type=click.IntRange(1, 1024), help="Encodes at once; by default one for each core.")
 @click.option("--work", type=click.Path(path_type=Path), default=Path("ffspool-worker"), show_default=True,
               help="A folder of its own: sources are kept there, and what is being made.")  # fmt: skip
-@click.option("--cache-gb", type=click.FloatRange(0), default=20.0, show_default=True,
+@click.option("--cache-gb", type=click.FloatRange(0, 1e6), default=20.0, show_default=True,
               help="Most GiB of sources that are kept for the next variation of each.")  # fmt: skip
 @click.option("--map", "shared", multiple=True, metavar="THERE=HERE",
               help="A folder of the daemon's host that is seen here, too; may be repeated.")  # fmt: skip

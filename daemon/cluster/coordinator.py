@@ -195,7 +195,8 @@ class Coordinator(SchedulerPlugin):
     async def at_work(self) -> AsyncIterator[None]:
         address = urlsplit(self._charter.listen)
         security = _security(Path(self._charter.folder), self._guard)
-        scheduler = QuietScheduler(address.hostname, address.port or 0, security)
+        host = urlsplit(self._charter.listen).netloc.rpartition(":")[0]
+        scheduler = QuietScheduler(host, address.port or 0, security)
         scheduler.add_plugin(self)
         with _listening(address.hostname, address.port):
             await scheduler

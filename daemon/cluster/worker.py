@@ -209,7 +209,7 @@ async def _work(
     invitation: Invitation, means: Means, papers: Path, engine: LocalEngine, client: httpx.AsyncClient
 ) -> None:
     name = invitation.machine
-    address = f"tls://{client.base_url.host}:{invitation.port}"
+    address = f"tls://{client.base_url.netloc.decode().rpartition(':')[0]}:{invitation.port}"
     security = _security(papers, name)
     transfers = Transfers(client)
     shared = SharedFolders(means.shared, transfers)
