@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from daemon.bounded_threads import Workers
 from daemon.cluster.transfers import HEAD, Transfers
 from daemon.encode.task import Task
+from daemon.errors import Unavailable
 from daemon.models import SourceFile
 
 SILENT_AFTER = 10.0  # seconds that a share may take to answer, before what lies there is fetched instead
@@ -20,10 +21,7 @@ Look = tuple[SourceFile, bytes] | None  # where a file lies in truth, and how it
 
 
 class SharedFolders:
-    """Knows by what path here the machine sees folders of the daemon's host, such as {"/media": "/mnt/media"}.
-
-    It looks at them in a thread of its own, for a share may not answer.
-    """
+    """Knows by what path here the machine sees folders of the daemon's host, such as {"/media": "/mnt/media"}."""
 
     def __init__(
         self,
@@ -35,8 +33,7 @@ class SharedFolders:
         self._paths = paths
         self._transfers = transfers
         self._look = look or _look
-        self._patience = patience
-        self._thread = ThreadPoolExecutor(1)
+        self._looking = Workers("looking at a share", most=1, patience=patience)
 
     async def find(self, task: Task) -> SourceFile | None:
         """Returns the task's source as it lies here; None where it has to be fetched.
@@ -46,16 +43,15 @@ class SharedFolders:
         for there, here in self._paths.items():
             rest = os.path.relpath(task.source.path, there)
             if task.source.path.startswith(there.rstrip("/") + "/"):
-                found = await self._seen(SourceFile(path=str(here / rest), identity=_lasting(task.source)))
+                found = await self._seen(here, SourceFile(path=str(here / rest), identity=_lasting(task.source)))
                 if found is not None and found[1] == await self._transfers.head(task):
                     return found[0]
         return None
 
-    async def _seen(self, source: SourceFile) -> Look:
-        looking = asyncio.wrap_future(self._thread.submit(self._look, source))
+    async def _seen(self, share: Path, source: SourceFile) -> Look:
         try:
-            return await asyncio.wait_for(looking, self._patience)
-        except OSError:  # TimeoutError, too
+            return await self._looking.run(str(share), partial(self._look, source))
+        except (OSError, Unavailable):  # the latter where it does not answer
             return None
 
 
