@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from combinations import cropped
 from msgspec.structs import replace
-from specimens import AAC, H264, PCM, Step, mapped, picture, read, silent, sound
+from specimens import AAC, H264, PALETTE, PCM, Step, mapped, picture, read, silent, sound
 from surroundings import thorough
 from test_contents import QUICK, all_around
 from test_kinds import make
 from test_unread import defaults, made
 
+from daemon.media import gif
 from daemon.media.describe import read_media
+from daemon.media.media_file import MediaFile
 from daemon.media.model import Media, VideoStream
 from daemon.presets.builtin import PRESETS
 from daemon.proof.differences import differences
@@ -219,3 +223,38 @@ def test_an_output_that_lacks_pictures_is_not_what_was_planned(ffmpeg: str, tmp_
     less = read_media(str(made(ffmpeg, tmp_path, "less.mp4", silent(*H264, *select, to="-y"))))
     planned = replace(plan(read_media(str(whole)), "h264-480p", defaults("h264-480p")), frame_rate=None, colour=None)
     assert differences(less, planned) == ["it has 21 pictures instead of 40"]
+
+
+def controlled(disposal: int, hundredths: int) -> Callable[[bytes], bytes]:
+    """A GIF all of whose pictures have this time, and leave that of themselves."""
+
+    def edit(whole: bytes) -> bytes:
+        edited = bytearray(whole)
+        for found in re.finditer(rb"\x21\xf9\x04", whole):
+            edited[found.end()] = edited[found.end()] & 0xE3 | disposal << 2
+            edited[found.end() + 1 : found.end() + 3] = hundredths.to_bytes(2, "little")
+        return bytes(edited)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("disposal", "hundredths", "told"), [(1, 10, set[str]()), (1, 1, {"pace"}), (2, 10, {"ground"})]
+)
+def test_what_browsers_show_otherwise_of_a_gif_is_told(
+    ffmpeg: str, tmp_path: Path, disposal: int, hundredths: int, told: set[str]
+) -> None:
+    animation = silent(rate="10", seconds=0.4, more="format=rgba" + PALETTE)
+    path = made(ffmpeg, tmp_path, "some.gif", animation, edit=controlled(disposal, hundredths))
+    for preset in ("h264-480p", "webp"):
+        planned = plan(read_media(str(path)), preset, {**defaults(preset), **quickly(preset)})
+        assert {fact.what for fact in planned.contents.left_out if not fact.meant} & {"pace", "ground"} == told
+
+
+def test_half_a_gif_is_no_reason_to_stumble(ffmpeg: str, tmp_path: Path) -> None:
+    path = made(ffmpeg, tmp_path, "some.gif", silent(rate="10", seconds=0.4, more="format=rgba" + PALETTE))
+    whole = path.read_bytes()
+    for length in (0, 6, 11, 13, *range(780, 830)):
+        path.write_bytes(whole[:length])
+        assert not gif.is_hurried(MediaFile(str(path)))
+        assert not gif.is_filled(MediaFile(str(path)))

@@ -202,6 +202,8 @@ class Media(Model, frozen=True):
         0.0  # of a track while another goes on, that FFmpeg would take for a jump of the clock
     )
     jump_seconds: float = 0.0  # forward that are a jump of the clock, where FFmpeg would take them for a pause
+    hurried: bool = False  # whether it is a GIF of pictures that browsers show for longer than it says
+    filled: bool = False  # whether it is a GIF of which FFmpeg fills with a colour what browsers leave transparent
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
     fingerprint: str = ""  # of how the file begins, so that another of its size and time is told from it
 

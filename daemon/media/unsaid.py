@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from daemon.media import avi, boxes, changes, id3, maker_boxes, matroska, sound_tags
+from daemon.media import avi, boxes, changes, gif, id3, maker_boxes, matroska, sound_tags
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Media, VideoStream
 
@@ -37,6 +37,8 @@ def completed(file: MediaFile, media: Media) -> Media:
             *(["film of a motion photo"] if _moves(file.head) else []),
             *(f"{name}, another" for name in sorted(twice)),
         ),
+        hurried=gif.is_hurried(file),
+        filled=gif.is_filled(file),
         inner_chapters=untold.inner_chapters,
         other_chapters=untold.other_chapters,
         more_names=untold.more_names,

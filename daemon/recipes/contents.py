@@ -20,7 +20,7 @@ from daemon.recipes.sound import of_all_around, unheard
 LEAST_HOLE = 0.5  # seconds without sound, amid it, that are worth a word
 MOST_IN_FLAC, STEREO = 8, 2  # channels
 _HEARD_OR_SEEN = {"picture", "sound", "subtitles", "captions"}
-_OF_PICTURES = {"picture", "hdr", "transparency", "end"}
+_OF_PICTURES = {"picture", "hdr", "transparency", "end", "pace", "ground"}
 
 
 def accounted(recipe: Recipe, media: Media, wanted: Family, *, silent: bool) -> Recipe:

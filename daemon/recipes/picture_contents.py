@@ -65,6 +65,12 @@ def _marked(account: Account, picture: VideoStream) -> Facts:
 
 
 def _frames(account: Account, picture: VideoStream) -> Facts:
+    if account.media.hurried:
+        why = "it has pictures that are to be shown for 0.01 s, which browsers show for 0.1 s: give it those times"
+        yield LeftOut(what="pace", why=why, track=picture.index)
+    if account.media.filled:
+        why = "what browsers leave transparent of it, FFmpeg fills with a colour: have a program unoptimize it first"
+        yield LeftOut(what="ground", why=why, track=picture.index)
     if picture.gap_seconds:
         hole, why = (
             f"{picture.gap_seconds:.1f} s of the picture",
