@@ -50,7 +50,7 @@ pytest_plugins = ["surroundings", "bucket_scene", "browser", "judged", "nothing_
 EMPTY = 1_000_000  # bytes: more than the database of a daemon that has done little
 PLAIN: dict[str, Any] = {"trust_env": False, "verify": False}  # clients that need not read all authorities first
 SELDOM = 0.25  # seconds between two looks at what takes a while
-PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
+PATIENCE = 120.0  # seconds after which a condition that should come true is taken for never
 
 
 def wait_until(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
@@ -31,14 +32,9 @@ TURNS = [
 
 
 def made(daemon: Daemon, file: Path, turn: dict[str, Any]) -> list[tuple[str, str | None, str | None]]:
-    """State, bytes and words of each output.
-
-    Each is a job by itself, and they go one by one: those who share a process share the cores by what encoders were
-    learnt to cost, and with another number of threads an encoder comes to other bytes.
-    """
-    asked = [{"preset": "h264-480p", **SMALL}, turn]
-    jobs = [daemon.wait_for(daemon.submit(file, spec={"variations": [one]})["id"]) for one in asked]
-    return [(one["status"], one.get("sha256"), one["error"]) for job in jobs for one in of(job)]
+    """State, bytes and words of each output."""
+    job = daemon.wait_for(daemon.submit(file, spec={"variations": [{"preset": "h264-480p", **SMALL}, turn]})["id"])
+    return [(one["status"], one.get("sha256"), one["error"]) for one in of(job)]
 
 
 @pytest.mark.thorough
@@ -46,9 +42,11 @@ def made(daemon: Daemon, file: Path, turn: dict[str, Any]) -> list[tuple[str, st
 def test_files_of_all_kinds_come_to_the_same_bytes(
     cluster: Cluster, start_daemon: Callable[..., Daemon], media: Callable[[str], Path], part: int
 ) -> None:
-    here = start_daemon(name="alone", FFSPOOL_RESUME_FROM="0")
+    """Each has one core: of more, encoders get what they were learnt to need, and come to other bytes by that."""
+    here, core = start_daemon(name="alone", FFSPOOL_RESUME_FROM="0"), min(os.sched_getaffinity(0))
+    os.sched_setaffinity(here.process.pid, {core})
     turns = dict(islice(zip(sorted(CHOSEN & KNOWN), cycle(TURNS), strict=False), part, None, PARTS))
-    with cluster.machine(MACHINE):
+    with cluster.machine(MACHINE, prefix=("taskset", "--cpu-list", f"{core}")):
         found = {
             name: [made(daemon, media(name), turn) for daemon in (here, cluster.daemon)] for name, turn in turns.items()
         }
