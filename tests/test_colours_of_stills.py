@@ -63,3 +63,16 @@ def test_grey_with_transparency_is_as_dark_as_it_was(ffmpeg: str, tmp_path: Path
     with av.open(str(output)) as container:
         shown = next(container.decode(video=0)).to_ndarray(format="rgb24")
     assert shown.reshape(-1, 3).mean(axis=0).tolist() == pytest.approx([40] * 3, abs=OFF)
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", *map(thorough, ("poster", "webp", "gif"))])
+@pytest.mark.parametrize("pixels", ["rgb555le", thorough("rgb565le")])
+def test_white_of_few_bits_is_white(ffmpeg: str, tmp_path: Path, preset: str, pixels: str) -> None:
+    """As screens were recorded when they had 16 bits."""
+    white = plain((255, 255, 255), f"format={pixels}", "-c:v", "rawvideo")
+    output = make(ffmpeg, made(ffmpeg, tmp_path, "screen.avi", white), tmp_path, preset, **GREYS.get(preset, {}))
+    if preset == "webp":
+        assert min(as_browsers_show(output)) > 252
+        return
+    with av.open(str(output)) as container:
+        assert next(container.decode(video=0)).to_ndarray(format="rgb24").min() > 252

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ CONVERTED: dict[str | None, frozenset[str]] = {
 LINEARIZED = _CAMERAS | {"bt470m", "bt470bg", "smpte240m", "linear", "log100", "log316", "iec61966-2-4"}
 LINEARIZED |= {"iec61966-2-1", "smpte2084", "arib-std-b67"}
 JFIF = Colour(primaries="bt709", transfer="iec61966-2-1", matrix="bt470bg", range="pc")
+COARSE = re.compile(r"(?:rgb|bgr)(?:4|8|4_byte|(?:444|555|565)[lb]e)")
 WEBP_COLOUR = Colour(primaries="bt709", transfer="iec61966-2-1", matrix="bt470bg", range="tv")  # of which no file tells
 YUVA = "|".join(f"yuva4{sampling}p{depth}" for sampling in (44, 22, 20) for depth in ("", "10le", "16le"))
 WHITE_NITS = 203  # of a white page in HDR (ITU-R BT.2408): what becomes white on an ordinary screen
@@ -183,7 +185,12 @@ def is_mistaken(picture: VideoStream) -> bool:
 
 def of_known_matrix(node: Node, picture: VideoStream) -> Node:
     """Brings a picture whose matrix the scaler refuses to the usual one, so that filters after it take it. What no
-    filter can convert is called by the usual one's name, and what changes midway by the first's."""
+    filter can convert is called by the usual one's name, and what changes midway by the first's.
+
+    RGB of fewer bits becomes that of 8, for the scaler has white of them darker in other pixels.
+    """
+    if COARSE.fullmatch(picture.pixel_format or ""):
+        return node.filter("format", "rgb24")
     told, after = picture.colour, source_colour(picture)
     if told.matrix is None or told.matrix in SCALED | {"gbr"}:
         return _tagged(node, after) if picture.regraded and not is_rgb(picture) else node
