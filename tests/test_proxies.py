@@ -143,7 +143,7 @@ def sized(megabytes: int) -> Iterator[bytes]:
         yield block
 
 
-@pytest.mark.parametrize("megabytes", [32, pytest.param(1024, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("megabytes", [32, pytest.param(256, marks=pytest.mark.thorough)])
 def test_large_files_go_up_in_pieces_and_arrive_whole(
     proxy: httpx.Client, path: str, daemon_of_name: Daemon, megabytes: int
 ) -> None:
