@@ -191,3 +191,15 @@ def test_speakers_that_no_mix_of_two_has_are_told(ffmpeg: str, tmp_path: Path, l
     track = replace(media.audio[0], channels=len(places), layout=layout)
     told = plan(replace(media, audio=(track,)), "mp3", defaults("mp3")).contents.left_out
     assert [fact.detail for fact in told if fact.what == "speakers"] == ([", ".join(sorted(silent))] if silent else [])
+
+
+@pytest.mark.parametrize(("preset", "told"), [("flac", True), ("remux-mkv", True), ("m4a", False)])
+def test_places_of_channels_that_come_out_in_a_usual_order_are_told(
+    ffmpeg: str, tmp_path: Path, preset: str, told: bool
+) -> None:
+    """As of a master that has its mix of two beside its six channels."""
+    places = "FL+FR+FC+LFE+BL+BR+DL+DR"
+    silence = ["-f", "lavfi", "-i", f"aevalsrc={'|'.join('0' * 8)}:c={places}:d=0.2", "-c:a", "pcm_s16le", "{out}"]
+    media = read_media(str(made(ffmpeg, tmp_path, "master.mov", silence)))
+    lost = plan(media, preset, defaults(preset)).contents.left_out
+    assert [fact.detail for fact in lost if fact.what == "layout"] == ([places] if told else [])

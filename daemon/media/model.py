@@ -113,6 +113,7 @@ class AudioStream(Model, frozen=True):
     tags: tuple[str, ...] = ()  # names, in lower case, of what else its track tells
     exact: str | None = None  # the codec of PCM that takes its samples as they are, where 24 bits do not
     skipped_seconds: float = 0.0  # that its decoder leaves out at the beginning, of which its container says nothing
+    places: str | None = None  # of more than two channels that sit as no layout with a name has them
 
 
 class SubtitleStream(Model, frozen=True):

@@ -173,6 +173,7 @@ def audio(stream: Any) -> AudioStream:
         channels=stream.channels,
         sample_rate=stream.sample_rate,
         layout=layout if placed else None,
+        places=layout.partition("(")[2].removesuffix(")") or None if "channels (" in layout and not placed else None,
         language=language(stream),
         title=title(stream),
         default=bool(stream.disposition & Disposition.default),

@@ -73,6 +73,9 @@ class _Account(Account):
             if stream.layout and stream.channels > 2 and self._is_bare(number, stream):
                 why = "Matroska tells how many channels there are, and not where they sit"
                 yield LeftOut(what="layout", why=why, track=stream.index, detail=stream.layout)
+            if stream.places and self._is_put_in_order(number, stream):
+                why = "no usual order of channels has them so, and they come out in one"
+                yield LeftOut(what="layout", why=why, track=stream.index, detail=stream.places)
             if stream.gap_seconds >= LEAST_HOLE:
                 hole, why = f"{stream.gap_seconds:.1f} s of sound", "the source has none in its middle: it is silent"
                 yield LeftOut(what="gap", why=why, track=stream.index, detail=hole)
@@ -92,6 +95,11 @@ class _Account(Account):
         made = str(self.options.get(f"c:a:{number}", self.options.get("c:a", self.options.get("c"))))
         codec = stream.codec if made == "copy" else made
         return self.recipe.plan.container == "matroska" and codec.startswith("pcm_")
+
+    def _is_put_in_order(self, number: int, stream: AudioStream) -> bool:
+        """Whether it comes out with all of its channels, and with nothing that tells their places."""
+        mixed = self.options.get(f"ac:a:{number}", stream.channels) <= STEREO
+        return self._is_bare(number, stream) or (self._is_encoded(number) and not mixed)
 
     def _mixed_down(self, number: int, stream: AudioStream) -> Facts:
         around = of_all_around(stream) if self._is_encoded(number) else None
