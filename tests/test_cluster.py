@@ -347,6 +347,19 @@ def test_machines_come_by_ipv6_too(
 
 
 @pytest.mark.thorough
+def test_a_machine_that_is_told_again_and_again_to_leave_does_so_in_words(cluster: Cluster, long_clip: Path) -> None:
+    with cluster.machine(MACHINE) as process:
+        job = cluster.daemon.submit(long_clip, presets=["h264-480p"])["id"]
+        at_work(cluster, job)
+        [encoder] = processes_below(process.pid)
+        wait_until(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None, "it to end")
+        assert not runs(encoder)
+        assert "Traceback" not in cluster.words(MACHINE)
+        assert cluster.words(MACHINE).count("it ends once what it has made so far is brought home") == 1
+        cluster.daemon.client.post(f"/api/jobs/{job}/cancel")
+
+
+@pytest.mark.thorough
 def test_a_machine_that_rests_gets_nothing_and_two_share(cluster: Cluster, clip: Path, long_clip: Path) -> None:
     with cluster.machine(MACHINE), cluster.machine("box3"):
         assert forked.run(["machines", "drain", MACHINE], cluster.daemon.env).returncode == 0

@@ -22,6 +22,8 @@ from daemon.errors import StartupError
 if TYPE_CHECKING:
     from daemon.cli.client import Json
 
+log = logging.getLogger(__name__)
+
 GIB = 1024**3
 
 
@@ -179,8 +181,14 @@ def _shared(words: tuple[str, ...]) -> dict[str, Path]:
 async def _until_told(serving: Any) -> None:
     """Ends at SIGTERM and Ctrl-C; its encoders end first, and the daemon has them made elsewhere."""
     task = asyncio.ensure_future(serving)
+
+    def leave() -> None:
+        if not task.cancelling():  # told again, it would leave its work behind
+            log.info("it ends once what it has made so far is brought home, in half a minute at most")
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, leave)
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
