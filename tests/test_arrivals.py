@@ -34,7 +34,9 @@ def test_of_two_that_come_at_once_by_one_invitation_the_second_is_not_taken(
     waiting = Coordinator(replace(NOWHERE, folder=str(tmp_path)), writer)
     hello = replace(HELLO, clock=time.time())
     assert waiting.welcome("box2", hello) is None
-    assert "another one is just coming by this invitation" in str(waiting.welcome("box2", hello))
+    refusal = str(waiting.welcome("box2", hello))
+    assert "another one is just coming by this invitation" in refusal
+    assert "if that was this one, try again in a minute" in refusal
     assert waiting.welcome("box3", hello) is None
     monkeypatch.setattr(coordinator, "COMES_WITHIN", 0.0)
     assert waiting.welcome("box2", hello) is None

@@ -59,6 +59,7 @@ from daemon.encode.task import Ended
 log = logging.getLogger(__name__)
 
 COMES_WITHIN = 30.0  # seconds from being taken to being here
+THAT_WAS_IT = "if that was this one, try again in a minute; else invite this one by a name of its own"
 SKEW = 60.0  # seconds by which the clock of a machine may be off
 LOOK_EVERY = 2.0
 CHANGED = 0.01  # of what is free
@@ -117,9 +118,9 @@ class Coordinator(SchedulerPlugin):
         elif self._charter.require_sandbox and not hello.sandbox.active:
             why = f"it has no sandbox for encoders, which the daemon requires: {hello.sandbox.reason}"
         elif name in self._here.values():
-            why = f"a machine called {name} is at work already: invite this one by a name of its own"
+            why = f"a machine called {name} is at work already: {THAT_WAS_IT}"
         elif time.monotonic() - self._welcome.get(name, (-math.inf, None))[0] < COMES_WITHIN:
-            why = "another one is just coming by this invitation: invite this one by a name of its own"
+            why = f"another one is just coming by this invitation: {THAT_WAS_IT}"
         else:
             self._welcome[name] = time.monotonic(), hello
             return None
