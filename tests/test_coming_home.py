@@ -6,6 +6,8 @@ import asyncio
 import os
 import shutil
 import socket
+import subprocess
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,8 @@ from stored import local_engine
 from test_cluster import Cluster, at_work, of
 from test_machine_disks import HELLO, NOWHERE, fill, small
 
+from daemon.body_batches import BATCH
+from daemon.cluster import transfers
 from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.file_server import MACHINE, FileServer, Tasks
 from daemon.cluster.messages import Beat, Joined, Left, Notice, Over, Pulse, Told
@@ -32,6 +36,8 @@ from daemon.cluster.workplace import Workplace
 from daemon.encode.task import Ended, Progress, Task, Vitals
 from daemon.models import Stage
 from daemon.source_files import identity_of
+
+TRIES, MOST_AT_ONCE = 2, BATCH + 128 * 1024
 
 
 def ended_at(
@@ -56,7 +62,7 @@ def ended_at(
         serving = asyncio.create_task(files.serve([listening]))
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with httpx.AsyncClient(base_url=base, headers={MACHINE: "box2"}, **PLAIN) as client:
-            transfers = Transfers(client, tries=2)
+            transfers = Transfers(client, tries=TRIES)
             shared, cache = SharedFolders({}, transfers), SourceCache(machine / "sources", 10**9, transfers)
             place = Workplace(engine, machine, shared, cache, transfers, tell)
             async with asyncio.timeout(PATIENCE):
@@ -95,6 +101,44 @@ def test_a_line_that_stays_bad_is_held_against_nothing(ffmpeg: str, clip: Path, 
     ended = ended_at(ffmpeg, one, tmp_path / "machine", without_results)
     assert (ended.lost, ended.error, ended.disk_full) == (True, None, False)
     assert ended.cpu_seconds > 0
+
+
+def test_a_line_that_breaks_again_and_again_brings_a_bit_each_time(
+    ffmpeg: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More often than a line may that brings nothing, on either way."""
+    monkeypatch.setattr(transfers, "PAUSE", 0.0)
+    noise, broken = tmp_path / "noise.wav", Counter[str]()
+    made = ["-f", "lavfi", "-i", "anoisesrc=duration=45", "-c:a", "pcm_s16le"]
+    subprocess.run([ffmpeg, "-v", "error", *made, str(noise)], check=True)
+
+    def in_bits(app: ASGIApp) -> ASGIApp:
+        async def line(scope: Scope, receive: Receive, send: Send) -> None:
+            gone = 0
+
+            def go(message: Message) -> None:
+                nonlocal gone
+                before, gone = gone, gone + len(message.get("body", b""))
+                if gone > MOST_AT_ONCE:
+                    broken[scope["method"]] += before <= MOST_AT_ONCE
+                    raise ConnectionResetError
+
+            async def received() -> Message:
+                go(message := await receive())
+                return message
+
+            async def sent(message: Message) -> None:
+                go(message)
+                await send(message)
+
+            await app(scope, received, sent)
+
+        return line
+
+    one = task(MINE, noise, order(tmp_path / "home", "flac"))
+    ended = ended_at(ffmpeg, one, tmp_path / "machine", in_bits)
+    assert (ended.lost, ended.error) == (False, None)
+    assert min(broken["GET"], broken["PUT"]) > TRIES
 
 
 def test_a_source_that_is_cut_while_it_comes_is_told_in_words(

@@ -56,8 +56,20 @@ def patience(hashed: int = 0) -> httpx.Timeout:
     return httpx.Timeout(SILENCE + hashed / HASHED_IN_SECOND, connect=CONNECT)
 
 
+class _Held:
+    """Is how many bytes of a file were there at most when a try began: while they become more, a line is of use."""
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    def found(self, count: int) -> int:
+        self.most = max(self.most, count)
+        return count
+
+
 class Transfers:
-    """Speaks with the daemon's file server by `client`, whose address it has; `tries` so often where a line breaks."""
+    """Speaks with the daemon's file server by `client`, whose address it has; `tries` so often where a line breaks
+    before more of a file has come."""
 
     def __init__(self, client: httpx.AsyncClient, tries: int = TRIES) -> None:
         self._client = client
@@ -66,9 +78,9 @@ class Transfers:
 
     async def fetch(self, task: Task, to: Path) -> None:
         """Fetches the task's source, whole and as it is there. Raises NotCurrent, SourceAway or Unreachable."""
-        draft = to.with_name(f".{to.name}.coming")
+        draft, found = to.with_name(f".{to.name}.coming"), _Held()
         for last in (False, True):
-            if await self._insist(partial(self._fetch_rest, task, draft)):
+            if await self._insist(partial(self._fetch_rest, task, draft, found), found):
                 break
             await asyncio.to_thread(draft.unlink)
             if last:
@@ -89,9 +101,9 @@ class Transfers:
                     break
             return read[:HEAD]
 
-    async def _fetch_rest(self, task: Task, draft: Path) -> bool:
+    async def _fetch_rest(self, task: Task, draft: Path, found: _Held) -> bool:
         """Fetches what is missing of it. Tells whether it has the SHA-256 that follows it then."""
-        held, size = await asyncio.to_thread(paths.size, draft), hashlib.sha256().digest_size
+        held, size = found.found(await asyncio.to_thread(paths.size, draft)), hashlib.sha256().digest_size
         headers = {"Range": f"bytes={held}-"} if held else {}
         async with self._client.stream(
             "GET", f"/tasks/{task.id}/source", headers=headers, timeout=patience(held)
@@ -115,14 +127,16 @@ class Transfers:
     async def bring_growing(self, task: Task, order: Order, made: Order, until: int) -> None:
         """Brings what is there of a piece, up to that byte, while it is written."""
         path = Path(made.part)
-        place = f"/tasks/{task.id}/results/{order.variation}/{path.name}"
-        await self._insist(partial(self._bring_rest, task.id, place, path, until))
+        place, found = f"/tasks/{task.id}/results/{order.variation}/{path.name}", _Held()
+        await self._insist(partial(self._bring_rest, task.id, place, path, until, found), found)
 
-    async def _bring_rest(self, task: str, place: str, path: Path, until: int, sha256: str | None = None) -> None:
+    async def _bring_rest(
+        self, task: str, place: str, path: Path, until: int, found: _Held, sha256: str | None = None
+    ) -> None:
         """Brings what has not come of it, up to that byte; where its hash is told, that is all of it."""
         answer = await self._client.head(place)
         _check(answer)
-        held = int(answer.headers[OFFSET])
+        held = found.found(int(answer.headers[OFFSET]))
         anew = min(held, HEAD) if answer.headers.get(GROWING) else 0  # its muxer wrote the head of it anew at the end
         if held < until or not (until or anew) or (sha256 and not anew):
             await self._put(task, place, path, held, until, None if anew else sha256)
@@ -140,16 +154,16 @@ class Transfers:
     async def _bring(self, task: str, order: Order, path: Path, folder: Path) -> None:
         place = f"/tasks/{task}/results/{order.variation}/{path.relative_to(folder).as_posix()}"
         length, sha256 = await asyncio.to_thread(lambda: (path.stat().st_size, _sha256(path)))
-        fresh = order.begin is None  # of a piece of a film, some may be there
+        fresh, found = order.begin is None, _Held()  # of a piece of a film, some may be there
 
         async def once() -> None:
             nonlocal fresh
             if fresh:
                 fresh = False
                 return await self._put(task, place, path, 0, length, sha256)
-            return await self._bring_rest(task, place, path, length, sha256)
+            return await self._bring_rest(task, place, path, length, found, sha256)
 
-        await self._insist(once)
+        await self._insist(once, found)
 
     async def _pieces(self, task: str, path: Path, begin: int, until: int) -> AsyncIterator[bytes]:
         with await asyncio.to_thread(path.open, "rb") as file:
@@ -179,15 +193,16 @@ class Transfers:
         _check(answer)
         return msgspec.json.decode(answer.content, type=Lease).tasks
 
-    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _insist(self, work: Callable[[], Awaitable[T]], found: _Held | None = None) -> T:
         """Tries again what a line that broke, or a daemon that is busy, kept from coming."""
-        why = ""
-        for number in range(self._tries):
+        why, tried, most = "", 0, 0
+        while tried < self._tries:
             try:
                 return await work()
             except httpx.TransportError as error:
                 why = str(error) or type(error).__name__
-            await asyncio.sleep(min(PAUSE * 2**number, MOST_PAUSE))
+            await asyncio.sleep(min(PAUSE * 2**tried, MOST_PAUSE))
+            tried, most = (0, found.most) if found and found.most > most else (tried + 1, most)
         raise Unreachable(f"the daemon cannot be reached: {why}")
 
 
