@@ -105,3 +105,17 @@ def test_pictures_that_an_avi_had_and_a_matroska_has_now_are_copied_where_they_a
             plan(media, preset, defaults(preset))
     output = make(ffmpeg, path, tmp_path, "h264-480p")
     assert differences(read_media(str(output)), plan(media, "h264-480p", defaults("h264-480p"))) == []
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", *map(thorough, ["archive-ffv1", "webm-720p", "gif"])])
+def test_pictures_of_av1_that_hold_fewer_pixels_come_out_as_large_as_all(
+    ffmpeg: str, tmp_path: Path, preset: str
+) -> None:
+    """As where an encoder spares bits, which needs no key frame in AV1."""
+    resized = ["-c:v", "libaom-av1", "-cpu-used", "8", "-b:v", "40k", "-aom-params", "resize-mode=2"]
+    path = made(ffmpeg, tmp_path, "small.mkv", silent(*resized))
+    assert len({(frame.width, frame.height) for frame in frames(path)}) > 2
+    media = read_media(str(path))
+    output = make(ffmpeg, path, tmp_path, preset)
+    assert differences(read_media(str(output)), plan(media, preset, defaults(preset))) == []
+    assert {(frame.width, frame.height) for frame in frames(output)} == {(320, 180)}

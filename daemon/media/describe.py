@@ -320,7 +320,8 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
     frame = seen.frame
     turned = rotation, tilt = frames.turn(frame)
     stretch = _stretch(stream)
-    width, height = frames.displayed(frame.width, frame.height, float(stretch), turned)
+    across, down = seen.size
+    width, height = frames.displayed(across, down, float(stretch), turned)
     colour = colours.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
     shown = VideoStream(
@@ -328,8 +329,8 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         codec=tracks.decoder(stream) or "",
         width=width,
         height=height,
-        coded_width=frame.width,
-        coded_height=frame.height,
+        coded_width=across,
+        coded_height=down,
         rotation=rotation,
         tilt=tilt,
         mirrored=frames.mirrored(frame),
@@ -376,7 +377,8 @@ def _told(shown: VideoStream, stream: Pictures, seen: frames.Impression) -> Vide
     marks, ticks = tracks.marks(stream), float(1 / stream.time_base) if stream.time_base else 0.0
     regraded = colours.changing(shown.colour, seen.shapes.colours)
     shown = replace(shown, ticks=ticks, told_twice=frames.told_twice(seen.frame))
-    shown = replace(shown, reshaped=seen.shapes.changing, regraded=regraded, layered=seen.layered)
+    reshaped = seen.shapes.changing or seen.size != (seen.frame.width, seen.frame.height)
+    shown = replace(shown, reshaped=reshaped, regraded=regraded, layered=seen.layered)
     shown = replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags, marks=marks)
     return replace(shown, timecode=labels.timecode(stream.metadata))
 

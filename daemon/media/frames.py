@@ -43,16 +43,20 @@ INTERLACING = {"h264", "hevc", "mpeg2video", "mpeg4", "vc1", "wmv3", "dvvideo", 
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # of AVFieldOrder, by what is shown first
 
 
+MOST_UNLIKE = 0.05  # of shape, between a picture that holds fewer pixels and what it is shown as
+
+
 class Impression(NamedTuple):
     """An impression is the first frame, and what it and those after it show. `rate` is None where too few have a time.
 
     `late` is by how many seconds a packet is to be decoded after what is in it is to be shown: no more than 0.0 but
     where the file errs. It begins at that second of the file's own time, where that is told; before it is, so many
     pictures are `unstamped`. `timed`: any packet that was read has a time. `layered`: some hold more than decoders
-    show. `shapes` is what is told of their size.
+    show. `shapes` is what is told of their size, and `size` that of the first, in pixels, before it is turned.
     """
 
     frame: VideoFrame
+    size: tuple[int, int]
     interlaced: bool
     rate: float | None
     variable: bool
@@ -69,7 +73,7 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     """Returns what the stream shows at its beginning; None when none of its pictures can be decoded."""
     stream.thread_count = 1
     stream.codec_context.flags |= Flags.unaligned  # as ffmpeg has it, which leaves out edges to the pixel
-    deadline = time.monotonic() + PATIENCE
+    deadline, told = time.monotonic() + PATIENCE, (stream.width, stream.height)
     tick = float(stream.time_base or 0)
     stamps: list[float] = []
     frames: list[VideoFrame] = []
@@ -102,9 +106,15 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
     captions = captions or any("A53_CC" in frame.side_data for frame in frames)
     begin, unstamped = _begin(frames, tick, rate or float(stream.average_rate or 0))
-    return Impression(
-        frames[0], _interlaced(frames), rate, variable, late, captions, begin, unstamped, timed, layered, shapes
-    )
+    size, fields = _size(stream, frames[0], told), _interlaced(frames)
+    return Impression(frames[0], size, fields, rate, variable, late, captions, begin, unstamped, timed, layered, shapes)
+
+
+def _size(stream: Pictures, frame: VideoFrame, told: tuple[int, int]) -> tuple[int, int]:
+    """Its own, or what its container tells: each picture of AV1 may hold fewer pixels than it is shown with."""
+    coded = frame.width, frame.height
+    alike = abs(told[0] * coded[1] / (told[1] * coded[0]) - 1) < MOST_UNLIKE
+    return told if stream.codec_context.codec.canonical_name == "av1" and alike and told > coded else coded
 
 
 def _leads(packet: Any, first: Any) -> bool:

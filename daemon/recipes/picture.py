@@ -41,7 +41,7 @@ HDR_SIDE_DATA = (
     "DOVI_METADATA",
 )
 SPLICED = {"mpegts", "mpeg", "flv"}  # formats whose files are put together while they are sent
-CALLS = {"vp8", "vp9"}  # codecs of video calls, whose pictures follow the network and the telephone
+CALLS = {"vp8", "vp9", "av1"}  # codecs of video calls, whose pictures follow the network and the telephone
 PEAK_NITS = 1000  # above which highlights are one white
 
 
